@@ -1,0 +1,58 @@
+# Every target does its own set-up; nothing needs to be active. `make help` lists them.
+#
+# PYTHON   a command, a path or a version (3.12): which Python the environment is made of
+# VENV     the folder of the environment
+# ARGS     what to add to the command, as in `make test ARGS="-k seal -x"`
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+BIN := $(VENV)/bin
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes \
+	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
+BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/onecopy/heap/*.h)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format lock build clean
+
+help: ## List the targets
+	@sed -nE 's/^([a-zA-Z%-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/.ready-run ## Start the gazetteer with four workers and one copy of its data
+	@$(BIN)/python examples/gazetteer/demo.py $(ARGS)
+
+test: $(VENV)/.ready-dev ## Run the tests and show what they cover
+	$(BIN)/python -m pytest --cov $(ARGS)
+
+check: $(VENV)/.ready-dev ## Lint, format, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.ready-dev ## Put the code into the form that `make check` wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench-%: $(VENV)/.ready-dev ## Run one benchmark of benchmarks/, as in `make bench-sharing`
+	$(BIN)/python -m benchmarks.$* $(ARGS)
+
+lock: $(VENV)/.ready-dev ## Renew the locked requirements from pyproject.toml
+	$(LOCK) --upgrade --all-extras --group dev --output-file requirements/dev.txt
+	$(LOCK) --upgrade --extra standard --extra fastapi --group demo --constraints requirements/dev.txt \
+		--output-file requirements/run.txt
+
+build: $(VENV)/.ready-dev ## Build the source distribution and a wheel into dist/
+	$(BIN)/python -m build --no-isolation $(ARGS)
+
+clean: ## Remove what was built and the environment
+	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .coverage* $(VENV)
+	find src -name '*.so' -delete
+	find . -name '__pycache__' -type d -prune -exec rm -rf {} +
+
+$(VENV)/.ready-run: requirements/run.txt $(BUILT_FROM)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup run
+
+$(VENV)/.ready-dev: requirements/dev.txt $(BUILT_FROM)
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup dev
