@@ -54,9 +54,10 @@ class Place(BaseModel):
 
 
 class Found(BaseModel):
-    """A city that a search found; how: "exact", "prefix" or "similar"."""
+    """A city, the one of its names that was found, and how: "exact", "prefix" or "similar"."""
 
     place: Place
+    name: str
     how: str
 
 
@@ -85,7 +86,7 @@ def search(
 ) -> list[Found]:
     """Cities by name: any of their names, in any script, begun or misspelled."""
     matches = gazetteer().search(q, limit)
-    return [Found(place=Place.of(match.city), how=match.how) for match in matches]
+    return [Found(place=Place.of(it.city), name=it.name, how=it.how) for it in matches]
 
 
 @app.get("/nearest")

@@ -21,9 +21,10 @@ type Cell = tuple[int, int, int]
 
 
 class Match(NamedTuple):
-    """A city found by its name, and how: "exact", "prefix" or "similar"."""
+    """A city, the one of its names that was found, and how: "exact", "prefix" or "similar"."""
 
     city: City
+    name: str
     how: str
 
 
@@ -77,20 +78,22 @@ class Gazetteer:
         return best[1], 2 * EARTH_RADIUS_KM * math.asin(best[0] / 2)
 
     def _exact(self, name: str) -> Iterator[Match]:
-        return (Match(city, "exact") for city in self._by_name.get(name, ()))
+        return (Match(city, spelled(city, name), "exact") for city in self._by_name.get(name, ()))
 
     def _begun(self, name: str, limit: int) -> Iterator[Match]:
         first = bisect.bisect_left(self._names, name)
         last = bisect.bisect_left(self._names, name + "\U0010ffff")
-        cities = (city for it in self._names[first:last] for city in self._by_name[it])
-        largest = heapq.nlargest(limit * 8, cities, key=lambda city: city["population"])
-        return (Match(city, "prefix") for city in largest)
+        begun = ((city, it) for it in self._names[first:last] for city in self._by_name[it])
+        # A city may be there by each of its names.
+        largest = heapq.nlargest(limit * 8, begun, key=lambda pair: pair[0]["population"])
+        return (Match(city, spelled(city, it), "prefix") for city, it in largest)
 
     def _similar(self, name: str, limit: int) -> Iterator[Match]:
         similar = process.extract(
             name, self._own_names, scorer=fuzz.ratio, score_cutoff=70, limit=limit
         )
-        return (Match(self.cities[position], "similar") for _, _, position in similar)
+        cities = (self.cities[position] for _, _, position in similar)
+        return (Match(city, city["name"], "similar") for city in cities)
 
 
 def folded(name: str) -> str:
@@ -100,6 +103,11 @@ def folded(name: str) -> str:
         return name
     parts = unicodedata.normalize("NFKD", name)
     return "".join(part for part in parts if not unicodedata.combining(part))
+
+
+def spelled(city: City, name: str) -> str:
+    """The name of a city that folds to this one, as it is written."""
+    return next(it for it in (city["name"], *city["alternatenames"]) if folded(it) == name)
 
 
 def on_sphere(latitude: float, longitude: float) -> Point:

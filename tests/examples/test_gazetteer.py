@@ -75,6 +75,11 @@ def test_any_of_its_names_finds_a_city_once(places: Gazetteer) -> None:
     assert names(places, "berne") == [("Bern", "exact")]
 
 
+def test_a_match_has_the_name_that_was_found_as_it_is_written(places: Gazetteer) -> None:
+    assert [match.name for match in places.search("zurig")] == ["Zurigo"]
+    assert [match.name for match in places.search("берн")] == ["Берн"]
+
+
 def test_a_misspelled_name_finds_what_is_like_it(places: Gazetteer) -> None:
     assert names(places, "zurrich") == [("Zürich", "similar")]
     assert names(places, "qqqqqq") == []
@@ -116,6 +121,7 @@ def test_search_over_http(get: Get) -> None:
                 "population": 121631,
                 "timezone": "Europe/Zurich",
             },
+            "name": "Bern",
             "how": "exact",
         }
     ]

@@ -1,0 +1,113 @@
+"""Starts the gazetteer with four workers, asks it three things, shows the memory, and stays up.
+
+python examples/gazetteer/demo.py [--workers 4] [--port 8000]
+"""
+
+import argparse
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+ONECOPY = Path(sys.executable).with_name("onecopy")
+EXAMPLES = Path(__file__).resolve().parents[1]
+HOST = "127.0.0.1"
+START_SECONDS = 300
+
+
+def main() -> int:
+    """Run the demo until Ctrl-C; returns an exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--port", type=int, default=8000, help="this one or the next free one")
+    options = parser.parse_args()
+    port = free_port(options.port)
+    service = start(options.workers, port)
+    # A stop of this process is a stop of the service, from whatever it comes.
+    signal.signal(signal.SIGTERM, lambda *_: service.terminate())
+    signal.signal(signal.SIGINT, signal.SIG_IGN if sys.stdin.isatty() else interrupt(service))
+    if wait_until_it_answers(service, port):
+        show(service.pid, port)
+    return service.wait()
+
+
+def interrupt(service: "subprocess.Popen[bytes]") -> Any:
+    """Pass Ctrl-C on; at a terminal the service gets its own."""
+    return lambda *_: service.send_signal(signal.SIGINT)
+
+
+def free_port(first: int) -> int:
+    """The first port from here on that nobody listens on."""
+    for port in range(first, first + 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+            return port
+    raise SystemExit(f"no free port from {first} to {first + 99}: name one with --port")
+
+
+def start(workers: int, port: int) -> "subprocess.Popen[bytes]":
+    """Start the service as anybody would."""
+    command = ["onecopy", "run", "gazetteer.app:app", "--app-dir", str(EXAMPLES)]
+    command += ["--workers", str(workers), "--host", HOST, "--port", str(port), "--no-access-log"]
+    print("$", *command, flush=True)
+    return subprocess.Popen([ONECOPY, *command[1:]])
+
+
+def wait_until_it_answers(service: "subprocess.Popen[bytes]", port: int) -> bool:
+    """True once a request is answered, False if the service has ended."""
+    deadline = time.monotonic() + START_SECONDS
+    while service.poll() is None:
+        try:
+            ask(port, "/search?q=Bern")
+        except OSError:
+            if time.monotonic() > deadline:
+                service.terminate()
+                raise SystemExit(f"no answer within {START_SECONDS} s") from None
+            time.sleep(0.2)
+        else:
+            return True
+    return False
+
+
+def ask(port: int, path: str) -> Any:
+    """GET a path and read the JSON of the answer."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=30)
+    try:
+        connection.request("GET", path)
+        return json.loads(connection.getresponse().read())
+    finally:
+        connection.close()
+
+
+def show(supervisor: int, port: int) -> None:
+    """Three answers, who holds what, and where the page is."""
+    print("\nThree questions:")
+    for text in ("München", "Kopenhaagen"):
+        found = ask(port, f"/search?q={quote(text)}&limit=1")[0]
+        place = found["place"]
+        print(
+            f"  /search?q={text}  ->  {place['name']}, {place['country']}, "
+            f"{place['population']:,} people ({found['how']})"
+        )
+    nearest = ask(port, "/nearest?latitude=27.99&longitude=86.93")
+    print(
+        f"  /nearest?latitude=27.99&longitude=86.93  ->  {nearest['place']['name']}, "
+        f"{nearest['place']['country']}, {nearest['kilometres']} km away\n",
+        flush=True,
+    )
+    subprocess.run([ONECOPY, "memory", "--pid", str(supervisor)], check=False)
+    print(f"\nThe gazetteer is at http://{HOST}:{port}/ and Ctrl-C stops it.", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
