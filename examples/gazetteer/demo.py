@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
@@ -29,17 +30,16 @@ def main() -> int:
     options = parser.parse_args()
     port = free_port(options.port)
     service = start(options.workers, port)
-    # A stop of this process is a stop of the service, from whatever it comes.
-    signal.signal(signal.SIGTERM, lambda *_: service.terminate())
-    signal.signal(signal.SIGINT, signal.SIG_IGN if sys.stdin.isatty() else interrupt(service))
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        # Closing the terminal is a stop as well; to the service it would be a reload.
+        service.send_signal(signal.SIGTERM if signum == signal.SIGHUP else signum)
+
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, stop)
     if wait_until_it_answers(service, port):
         show(service.pid, port)
     return service.wait()
-
-
-def interrupt(service: "subprocess.Popen[bytes]") -> Any:
-    """Pass Ctrl-C on; at a terminal the service gets its own."""
-    return lambda *_: service.send_signal(signal.SIGINT)
 
 
 def free_port(first: int) -> int:
@@ -60,7 +60,8 @@ def start(workers: int, port: int) -> "subprocess.Popen[bytes]":
     command = ["onecopy", "run", "gazetteer.app:app", "--app-dir", str(EXAMPLES)]
     command += ["--workers", str(workers), "--host", HOST, "--port", str(port), "--no-access-log"]
     print("$", *command, flush=True)
-    return subprocess.Popen([ONECOPY, *command[1:]])
+    # In a session of its own, so that Ctrl-C reaches it once: through this process.
+    return subprocess.Popen([ONECOPY, *command[1:]], start_new_session=True)
 
 
 def wait_until_it_answers(service: "subprocess.Popen[bytes]", port: int) -> bool:
@@ -79,7 +80,7 @@ def wait_until_it_answers(service: "subprocess.Popen[bytes]", port: int) -> bool
     return False
 
 
-def ask(port: int, path: str) -> Any:
+def ask(port: int, path: str) -> Any:  # noqa: ANN401  # JSON
     """GET a path and read the JSON of the answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=30)
     try:
