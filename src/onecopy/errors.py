@@ -6,7 +6,15 @@
     │   ├── DatasetExists               another dataset has its name
     │   ├── DatasetCycle                its loader needs, in the end, itself
     │   └── DatasetLoadError      (*)   its loader raised
-    └── WarmError                 (*)   a function marked with `warm` raised
+    ├── WarmError                 (*)   a function marked with `warm` raised
+    └── StartError                      the service cannot start
+        ├── OptionError                 an option that cannot be had
+        ├── BindError                   an address that cannot be listened on
+        ├── StateFolderError            the state folder cannot be used
+        ├── AppNotFound                 no such module or attribute, or no app
+        ├── AppImportError        (*)   the app's module raised while it was imported
+        ├── LifespanFailed              the lifespan's start-up failed
+        └── NotInheritable              the lifespan left open what no worker can inherit
 
 (*) Also a UserCodeError: the fault is in code of the user's own, the exception raised there is the
 `__cause__`, and `user_traceback` is its traceback without a frame of ours.
@@ -125,6 +133,112 @@ class WarmError(UserCodeError):
 
     def __str__(self) -> str:
         return f"the warm function {self.warmer!r} failed: {_in_a_line(self)}"
+
+
+class StartError(OneCopyError):
+    """The service cannot start, and nothing of it runs."""
+
+
+class OptionError(StartError):
+    """An option has a value that cannot be had, or does not go with another.
+
+    option: its name, as typed.
+    """
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(option, reason)
+        self.option = option
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.option}: {self.reason}"
+
+
+class BindError(StartError):
+    """An address cannot be listened on.
+
+    address: `host:port`, or the path of a socket.
+    """
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(address, reason)
+        self.address = address
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot listen on {self.address}: {self.reason}"
+
+
+class StateFolderError(StartError):
+    """The folder for what a run must keep on disk cannot be used.
+
+    folder: its path.
+    """
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder = folder
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"cannot use the state folder {self.folder}: {self.reason}. "
+            "Name another one with ONECOPY_STATE_DIR."
+        )
+
+
+class AppNotFound(StartError):
+    """There is no app of this name.
+
+    app: the import string.
+    """
+
+    def __init__(self, app: str, reason: str) -> None:
+        super().__init__(app, reason)
+        self.app = app
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no app {self.app!r}: {self.reason}"
+
+
+class AppImportError(StartError, UserCodeError):
+    """The app's module raised while it was imported.
+
+    app: the import string.
+    """
+
+    def __init__(self, app: str) -> None:
+        super().__init__(app)
+        self.app = app
+
+    def __str__(self) -> str:
+        return f"{self.app} cannot be imported: {_in_a_line(self)}"
+
+
+class LifespanFailed(StartError):
+    """The lifespan's start-up failed in the image; uvicorn has logged why."""
+
+    def __str__(self) -> str:
+        return "the lifespan's start-up failed in the image (--lifespan image), see above"
+
+
+class NotInheritable(StartError):
+    """The lifespan left something open that a forked worker cannot use.
+
+    left: what, each by its name.
+    """
+
+    def __init__(self, left: list[str]) -> None:
+        super().__init__(left)
+        self.left = left
+
+    def __str__(self) -> str:
+        return (
+            f"--lifespan image: start-up left open what a worker cannot inherit: "
+            f"{', '.join(self.left)}. Open these in each worker (--lifespan auto), and load the "
+            "data at import or in an @shared.dataset."
+        )
 
 
 def _in_a_line(error: BaseException) -> str:

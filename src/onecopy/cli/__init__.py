@@ -1,0 +1,70 @@
+"""The `onecopy` command.
+
+run.py      `onecopy run`, with uvicorn's options
+reload.py   `onecopy reload`
+memory.py   `onecopy memory`
+doctor.py   `onecopy doctor`
+"""
+
+import importlib
+import sys
+import traceback
+from typing import Final, override
+
+import click
+
+from onecopy.errors import OneCopyError, UserCodeError
+
+_COMMANDS: Final = {
+    "run": "Serve an app: one copy of its data for all workers.",
+    "reload": "Load a running app anew, without a failed request.",
+    "memory": "Show who holds what.",
+    "doctor": "Check this machine, and how much of an app is shared.",
+}
+
+
+class _Commands(click.Group):
+    """Imports a command when it is called: `onecopy memory` need not load uvicorn."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module = importlib.import_module(f"onecopy.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="onecopy")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, ours included.")
+def _onecopy(debug: bool) -> None:
+    """One copy of the data for any number of workers."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    if sys.platform == "win32":
+        sys.exit(
+            "onecopy needs fork(2), which Windows does not have. Run it in WSL or a container."
+        )
+    debug = "--debug" in sys.argv
+    try:
+        _onecopy.main(prog_name="onecopy")
+    except OneCopyError as error:
+        if debug:
+            traceback.print_exc()
+        elif isinstance(error, UserCodeError):
+            click.echo(error.user_traceback, err=True, nl=False)
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)

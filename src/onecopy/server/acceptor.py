@@ -1,0 +1,123 @@
+"""Accepting connections so that they spread evenly over the workers.
+
+All workers wait on one listening socket: a killed worker takes no waiting connection with it. Left
+alone, the kernel gives most connections to whoever wakes first (8 clients on 4 workers: 8/0/0/0).
+So a worker that has more connections than the least loaded steps back for a moment and lets the
+others take what waits.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Protocol
+
+from onecopy.server.scoreboard import Scoreboard
+
+_STEP_BACK = 0.002
+"""Seconds that a worker leaves to the others."""
+_AT_ONCE = 4
+"""Connections taken after stepping back: nobody else wanted them."""
+
+_logger = logging.getLogger("uvicorn.error")
+
+
+class Counted(Protocol):
+    """A set of connections that knows how many are arriving."""
+
+    arriving: int
+
+    def __len__(self) -> int: ...
+
+    def publish(self) -> None:
+        """Tell the other workers."""
+        ...
+
+
+class Acceptor:
+    """Accepts on one listening socket and hands connections to a protocol."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext | None,
+        connections: Counted,
+        scoreboard: Scoreboard,
+        slot: int,
+    ) -> None:
+        self._listener = listener
+        self._protocol = protocol
+        self._context = context
+        self._connections = connections
+        self._scoreboard = scoreboard
+        self._slot = slot
+        self._loop = asyncio.get_running_loop()
+        self._stopped = False
+        self._later: asyncio.TimerHandle | None = None
+        self._handovers: set[asyncio.Task[None]] = set()
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._loop.add_reader(self._listener.fileno(), self._wake)
+
+    async def stop(self) -> None:
+        """Stop accepting, close the listener, and wait for connections that are arriving."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._loop.remove_reader(self._listener.fileno())
+        if self._later is not None:
+            self._later.cancel()
+        self._listener.close()
+        if self._handovers:
+            await asyncio.wait(self._handovers)
+
+    def _wake(self) -> None:
+        if self._ahead():
+            self._loop.remove_reader(self._listener.fileno())
+            self._later = self._loop.call_later(_STEP_BACK, self._resume)
+        else:
+            self._take(1)
+
+    def _resume(self) -> None:
+        self._later = None
+        self._loop.add_reader(self._listener.fileno(), self._wake)
+        self._take(_AT_ONCE)
+
+    def _ahead(self) -> bool:
+        fewest = self._scoreboard.fewest_connections()
+        mine = len(self._connections) + self._connections.arriving
+        return fewest is not None and mine > fewest
+
+    def _take(self, count: int) -> None:
+        for _ in range(count):
+            try:
+                sock, _ = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                self._pause(error)
+                return
+            sock.setblocking(False)
+            self._connections.arriving += 1
+            self._connections.publish()
+            task = self._loop.create_task(self._hand_over(sock))
+            self._handovers.add(task)
+            task.add_done_callback(self._handovers.discard)
+
+    def _pause(self, error: OSError) -> None:
+        """Wait a second where accepting fails, as asyncio does: most often too many open files."""
+        _logger.error("cannot accept a connection: %s", error)
+        self._loop.remove_reader(self._listener.fileno())
+        self._later = self._loop.call_later(1, self._resume)
+
+    async def _hand_over(self, sock: socket.socket) -> None:
+        try:
+            await self._loop.connect_accepted_socket(self._protocol, sock, ssl=self._context)
+        except (OSError, ssl.SSLError) as error:
+            _logger.debug("a connection ended before it began: %s", error)
+        finally:
+            self._connections.arriving -= 1
+            self._connections.publish()

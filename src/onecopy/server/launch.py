@@ -1,0 +1,115 @@
+"""From the options to a running supervisor.
+
+This process binds and checks while it has all of Python to do so, and then becomes the supervisor
+by exec: the same pid, the same parent, and a few megabytes.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from onecopy.errors import StateFolderError
+from onecopy.server import console, supervisor
+from onecopy.server.binding import bind
+from onecopy.server.control_server import open_socket, prepare_state_folder
+from onecopy.server.process import become_subreaper
+from onecopy.server.settings import Settings
+
+_SUPERVISOR = (
+    "import sys; sys.path.append({source!r}); from onecopy.server.supervisor import main; main()"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line says beyond uvicorn's own options."""
+
+    app: str
+    app_dir: str
+    workers: int
+    host: str
+    port: int
+    uds: str | None
+    fd: int | None
+    backlog: int
+    state_dir: str
+    lifespan_in_image: bool
+    max_requests: int | None
+    max_requests_jitter: int
+    max_worker_memory: int | None
+    timeout: float | None
+    timeout_keep_alive: int
+    timeout_graceful_shutdown: int | None
+    reload: dict[str, Any] | None
+    uvicorn: dict[str, Any]
+    log_level: str
+    colors: bool
+    terminal: bool
+    debug: bool
+
+
+def launch(options: Options) -> NoReturn:
+    """Become the supervisor.
+
+    Raises:
+        BindError: an address cannot be listened on.
+        StateFolderError: the state folder cannot be used.
+    """
+    state_dir = os.path.abspath(options.state_dir)
+    bound = bind(
+        host=options.host,
+        port=options.port,
+        uds=options.uds,
+        fd=options.fd,
+        tls=bool(options.uvicorn["ssl_certfile"]),
+    )
+    try:
+        prepare_state_folder(state_dir)
+        control = open_socket(state_dir, os.getpid())
+    except OSError as error:
+        if bound.uds is not None:
+            os.unlink(bound.uds)
+        raise StateFolderError(state_dir, error.strerror or str(error)) from None
+    become_subreaper()
+    console_fd = console.start(options.app, options.log_level) if options.terminal else -1
+    kept = {key: value for key, value in vars(options).items() if key not in _NOT_KEPT}
+    settings = Settings(
+        {
+            **kept,
+            "app_dir": os.path.abspath(options.app_dir),
+            "state_dir": state_dir,
+            "argv": sys.argv,
+            "python": [sys.executable, *_interpreter_flags()],
+            "sockets": [sock.detach() for sock in bound.sockets],
+            "listen": not bound.listening,
+            "url": bound.url,
+            "uds": bound.uds,
+        }
+    )
+    _exec(settings, control.detach(), console_fd)
+
+
+def _interpreter_flags() -> list[str]:
+    """Return the flags that this interpreter was started with, as multiprocessing does."""
+    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+
+
+_NOT_KEPT = ("host", "port", "uds", "fd", "terminal")
+
+
+def _exec(settings: Settings, control_fd: int, console_fd: int) -> NoReturn:
+    # From a module imported here, so that its compiled form is on disk: compiling costs the
+    # supervisor a megabyte.
+    source = os.path.abspath(supervisor.__file__).removesuffix("/onecopy/server/supervisor.py")
+    for fd in (*settings.sockets, control_fd):
+        os.set_inheritable(fd, True)
+    if console_fd >= 0:
+        os.set_inheritable(console_fd, True)
+    # Isolated, without site-packages and environment: it needs none of them.
+    command = [sys.executable, "-I", "-S", "-E", "-c", _SUPERVISOR.format(source=source)]
+    command += [str(settings.save()), str(control_fd), str(console_fd), settings.state_dir]
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(command[0], command)

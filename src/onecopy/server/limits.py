@@ -1,0 +1,104 @@
+"""Bounds that the supervisor holds web workers to: an event loop that turns, private memory."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+from onecopy.server.narration import megabytes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from onecopy.heap import ProcessMemory
+    from onecopy.server.generation import Run, Worker
+
+STACK_SIGNAL = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
+"""A worker answers this signal with the stacks of its threads (faulthandler)."""
+_LEAST_TO_TELL = 20_000_000
+"""Private bytes of a worker below which nobody need be told."""
+_MUCH = 200_000_000
+"""Private bytes that are worth a word, whatever the size of the image."""
+
+
+class Limits:
+    """Looks at workers now and then, and does what the options say."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._memory_at = 0.0
+        self._turns_at = 0.0
+        self._told = False
+
+    def check(self, workers: Iterable[Worker]) -> float:
+        """Check what is due; return when to look again (monotonic seconds)."""
+        serving = [w for w in workers if w.pid is not None and w.state != "starting"]
+        due = float("inf")
+        if self._run.settings.timeout is not None:
+            if time.monotonic() >= self._turns_at:
+                self._check_turns(serving)
+                self._turns_at = time.monotonic() + min(1.0, self._run.settings.timeout / 4)
+            due = self._turns_at
+        if self._run.settings.max_worker_memory is not None or not self._told:
+            if time.monotonic() >= self._memory_at:
+                self._check_memory(serving)
+            due = min(due, self._memory_at)
+        return due
+
+    def _check_turns(self, workers: Iterable[Worker]) -> None:
+        limit = self._run.settings.timeout
+        assert limit is not None
+        for worker in workers:
+            still = self._run.scoreboard.last_turn(worker.slot)
+            if still is None or still < limit or worker.kill_at is not None:
+                continue
+            self._run.narrator.error(
+                f"worker {worker.pid}: its event loop has not turned for {still:.1f} s "
+                f"(--timeout {limit:g}): it is killed and replaced; its stack:"
+            )
+            worker.signal(STACK_SIGNAL)
+            # Time to write the stack; one that is stopped or stuck in the kernel writes none.
+            worker.kill_at = time.monotonic() + 0.5
+
+    def _check_memory(self, workers: Iterable[Worker]) -> None:
+        from onecopy.heap._memory import memory
+
+        begun = time.monotonic()
+        for worker in workers:
+            if worker.state != "ready" or worker.retiring or begun - worker.started < 1:
+                continue
+            assert worker.pid is not None
+            found = memory([worker.pid]).get(worker.pid)
+            if found is not None:
+                self._judge_memory(worker, found)
+        now = time.monotonic()
+        # The kernel walks the page tables for this: never more than 2% of one processor.
+        self._memory_at = now + max(2.0, 50 * (now - begun))
+
+    def _judge_memory(self, worker: Worker, found: ProcessMemory) -> None:
+        limit = self._run.settings.max_worker_memory
+        private = found.private_bytes
+        if limit is not None and private > limit:
+            worker.generation.retire(
+                worker,
+                f"it holds {megabytes(private)} of its own, "
+                f"more than --max-worker-memory {megabytes(limit)}",
+            )
+        image = worker.generation.facts.get("image_bytes", 0)
+        if self._told or private < _LEAST_TO_TELL:
+            return
+        if private > image / 4 or private > _MUCH:
+            self._told = True
+            self._run.narrator.warning(
+                f"worker {worker.pid} holds {megabytes(private)} that it shares with nobody "
+                f"(the image: {megabytes(image)}). Data that each worker loads for itself, in a "
+                "lifespan or at the first request, is not shared: load it when the module is "
+                "imported or in an @shared.dataset, or start with --lifespan image."
+            )
+
+
+def supported() -> bool:
+    """Whether private memory can be measured here."""
+    return sys.platform == "linux"

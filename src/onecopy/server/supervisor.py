@@ -1,0 +1,450 @@
+"""The process on top: owns the sockets, starts images, replaces what dies, reloads, stops.
+
+It imports nothing of the app and as little as it can of all else: a few megabytes that stay for
+as long as the service runs. Its states::
+
+    starting ──all workers ready──> running <──> reloading
+        │                              │             │
+        └────────── TERM, INT ─────────┴─────────────┴──> stopping ──all gone──> end
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+from onecopy.server.control_server import ControlServer, socket_name
+from onecopy.server.generation import Generation, Run, describe_exit
+from onecopy.server.limits import Limits
+from onecopy.server.narration import Narrator, megabytes
+from onecopy.server.poller import Poller
+from onecopy.server.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+    from typing import Any
+
+    from onecopy.server.control_server import Answer
+    from onecopy.server.generation import Worker
+
+START_FAILED = 3
+"""Exit code when the app could not be started; uvicorn's is the same."""
+_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGCHLD,
+)
+_WATCHER = (
+    "import sys; '' in sys.path and sys.path.remove(''); "
+    "from onecopy.server.watcher import main; main()"
+)
+
+
+class Supervisor:
+    """Holds the generations and moves between the states above."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._settings = run.settings
+        self._limits = Limits(run)
+        self._started = time.monotonic()
+        self._number = 0
+        self._current: Generation | None = None
+        self._next: Generation | None = None
+        self._old: list[Generation] = []
+        self._stopping: int | None = None
+        self._reload_again = False
+        self._retry_at = float("inf")
+        self._failures = 0
+        self._reload_began = 0.0
+        self._waiting: list[Answer] = []
+        self._watcher: int | None = None
+        self._exit_code: int | None = None
+
+    def serve(self) -> int:
+        """Run until told to stop; return the exit code."""
+        self._start_next()
+        if self._settings.reload is not None:
+            self._start_watcher()
+        while self._exit_code is None:
+            self._run.poller.wait(self._tick() - time.monotonic())
+        return self._exit_code
+
+    def _tick(self) -> float:
+        """Do what is due, and return when to look again (monotonic seconds)."""
+        due = [time.monotonic() + 3600, self._check_deadlines()]
+        if self._stopping is None:
+            due += [g.reconcile() for g in (self._current, self._next) if g is not None]
+            due.append(self._limits.check(self._workers()))
+            if time.monotonic() >= self._retry_at and self._next is None:
+                self._start_next()
+            due.append(self._retry_at)
+        return min(due)
+
+    def _generations(self) -> list[Generation]:
+        return [g for g in (*self._old, self._current, self._next) if g is not None]
+
+    def _workers(self) -> Iterator[Worker]:
+        for generation in self._generations():
+            yield from generation.workers
+
+    def _check_deadlines(self) -> float:
+        now = time.monotonic()
+        due = float("inf")
+        for generation in self._generations():
+            if generation.kill_image_at is not None and now >= generation.kill_image_at:
+                generation.kill_image_at = None
+                if generation.image_pid is not None:
+                    os.kill(generation.image_pid, signal.SIGKILL)
+            due = min(due, generation.kill_image_at or due)
+        for worker in self._workers():
+            if worker.kill_at is not None and now >= worker.kill_at:
+                worker.kill_at = None
+                worker.signal(signal.SIGKILL)
+            if worker.notice_at is not None and now >= worker.notice_at:
+                worker.notice_at = None
+                self._notice_slow_drain(worker)
+            due = min(due, worker.kill_at or due, worker.notice_at or due)
+        return due
+
+    def _notice_slow_drain(self, worker: Worker) -> None:
+        count = self._run.scoreboard.connections(worker.slot)
+        self._run.narrator.warning(
+            f"worker {worker.pid} (generation {worker.generation.number}) was told to leave a "
+            f"minute ago, still answers on {count} connections, and keeps its generation's data "
+            "in memory; --timeout-graceful-shutdown bounds this"
+        )
+
+    # Generations.
+
+    def _start_next(self) -> None:
+        self._retry_at = float("inf")
+        self._reload_began = time.monotonic()
+        self._number += 1
+        self._next = Generation(self._run, self._number, self._changed)
+
+    def _changed(self, generation: Generation) -> None:
+        """React to a change in a generation; called by it."""
+        if self._stopping is not None:
+            self._stop_further()
+        elif generation is self._next:
+            if generation.failure is not None:
+                self._drop_next(generation)
+            elif generation.complete:
+                self._promote(generation)
+            elif generation.state == "lost":
+                generation.fail("the image ended before its workers were ready")
+        elif generation is self._current and generation.state == "lost" and self._idle:
+            self._run.narrator.warning(
+                "the image ended: workers go on serving, a new image is loaded"
+            )
+            self._start_next()
+        self._end_old()
+
+    @property
+    def _idle(self) -> bool:
+        """Whether no generation is being loaded, or is about to be."""
+        return self._next is None and self._retry_at == float("inf")
+
+    def _promote(self, generation: Generation) -> None:
+        seconds = time.monotonic() - self._reload_began
+        generation.promoted = True
+        self._failures = 0
+        before, self._current, self._next = self._current, generation, None
+        if before is None:
+            self._tell_started(generation)
+        else:
+            self._old.append(before)
+            for worker in before.workers:
+                worker.drain(self._settings, patient=True)
+            self._run.narrator.info(
+                f"generation {generation.number} serves after {seconds:.1f} s; "
+                f"generation {before.number} answers what it has, and leaves"
+            )
+        self._answer_waiting(
+            {"ok": True, "generation": generation.number, "seconds": round(seconds, 3)}
+        )
+        if self._reload_again:
+            self._reload_again = False
+            self._start_next()
+
+    def _drop_next(self, generation: Generation) -> None:
+        reason = generation.failure or "unknown"
+        self._next = None
+        self._old.append(generation)
+        if self._current is None:
+            self._run.narrator.end_of_start()
+            self._run.narrator.error(f"cannot start: {reason}")
+            self._stopping = START_FAILED
+            self._kill_all()
+            return
+        self._run.narrator.error(
+            f"reload failed: {reason}; generation {self._current.number} goes on serving"
+        )
+        self._answer_waiting({"ok": False, "reason": reason})
+        for worker in generation.workers:
+            worker.signal(signal.SIGKILL)
+        generation.end_image()
+        if self._reload_again:
+            self._reload_again = False
+            self._start_next()
+        elif self._current.state == "lost":
+            self._failures += 1
+            wait = min(60.0, 2.0**self._failures)
+            self._retry_at = time.monotonic() + wait
+            self._run.narrator.warning(f"the image is loaded again in {wait:.0f} s")
+
+    def _end_old(self) -> None:
+        for generation in list(self._old):
+            if not generation.workers and generation.state not in ("ending", "lost"):
+                generation.end_image()
+            if generation.gone:
+                self._old.remove(generation)
+
+    def _tell_started(self, generation: Generation) -> None:
+        from onecopy.heap._memory import memory
+
+        workers = generation.ready_workers()
+        pids = [os.getpid(), generation.image_pid, *(w.pid for w in workers)]
+        found = memory([pid for pid in pids if pid is not None])
+        total = sum(process.pss_bytes for process in found.values())
+        count = len(workers)
+        each = self._one_process(generation, [w.pid for w in workers if w.pid is not None])
+        said = f"{count} {'workers' if count != 1 else 'worker'} ready"
+        if found:
+            said += (
+                f" after {time.monotonic() - self._started:.1f} s: all processes hold "
+                f"{megabytes(total)}; {count} separate processes would hold "
+                f"{megabytes(each * count)}"
+            )
+        self._run.narrator.info(said)
+        self._run.narrator.info(f"onecopy serves {self._settings.url} (Press CTRL+C to quit)")
+        self._run.narrator.end_of_start()
+
+    def _one_process(self, generation: Generation, pids: list[int]) -> int:
+        """Return the bytes that one process with the app and all its data takes."""
+        from onecopy.heap._memory import memory
+
+        found = memory(pids).values()
+        own = sum(process.private_bytes for process in found) // max(1, len(found))
+        return generation.facts.get("image_bytes", 0) + own
+
+    # Signals and children.
+
+    def on_signal(self, number: int) -> None:
+        """React to one signal."""
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number in (signal.SIGTERM, signal.SIGINT):
+            self._stop(number)
+        elif self._stopping is not None:
+            pass
+        elif number == signal.SIGHUP:
+            self._reload()
+        elif number == signal.SIGTTIN:
+            self._settings.workers += 1
+        elif number == signal.SIGTTOU:
+            self._settings.workers = max(1, self._settings.workers - 1)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._child_ended(pid, status)
+
+    def _child_ended(self, pid: int, status: int) -> None:
+        if pid == self._watcher:
+            self._watcher = None
+            if self._stopping is None:
+                how = describe_exit(status)
+                self._run.narrator.error(f"the file watcher {how}: --reload is off")
+            return
+        for generation in self._generations():
+            if pid == generation.image_pid:
+                if generation.state == "loaded" and self._stopping is None:
+                    self._run.narrator.warning(f"image {pid} {describe_exit(status)}")
+                generation.image_gone(status)
+                return
+            for worker in generation.workers:
+                if worker.pid == pid:
+                    generation.worker_gone(worker, status)
+                    return
+
+    def _start_watcher(self) -> None:
+        numbers = (self._run.settings_fd, os.getpid())
+        command = [*self._settings.python, "-c", _WATCHER, *map(str, numbers)]
+        self._watcher = os.posix_spawn(command[0], command, os.environ)
+
+    # Reload and stop.
+
+    def _reload(self) -> None:
+        if self._next is not None:
+            self._reload_again = True
+            return
+        self._run.narrator.info("reloading: a new image is loaded")
+        self._start_next()
+
+    def _stop(self, number: int) -> None:
+        if self._stopping is not None:
+            if self._exit_code is None:
+                self._stopping = 128 + number
+                self._kill_all()
+            return
+        self._stopping = 0
+        self._run.narrator.end_of_start()
+        self._run.narrator.info("stopping: workers answer what they have")
+        self._answer_waiting({"ok": False, "reason": "the service is stopping"})
+        if self._watcher is not None:
+            os.kill(self._watcher, signal.SIGTERM)
+        if self._next is not None:
+            self._old.append(self._next)
+            for worker in self._next.workers:
+                worker.signal(signal.SIGKILL)
+            self._next.end_image()
+            self._next = None
+        for worker in self._workers():
+            # Ctrl-C is for whoever sits before it and waits; a TERM comes from a deployment,
+            # where requests are still under way on idle connections.
+            worker.drain(self._settings, patient=number == signal.SIGTERM)
+        self._stop_further()
+
+    def _stop_further(self) -> None:
+        if self._current is not None:
+            self._old.append(self._current)
+            self._current = None
+        self._end_old()
+        if not self._old:
+            self._exit_code = self._stopping
+
+    def _kill_all(self) -> None:
+        for generation in self._generations():
+            generation.kill()
+        self._stop_further()
+
+    # Questions over the control socket.
+
+    def answer(self, question: dict[str, Any], answer: Answer) -> None:
+        """Answer a question of `onecopy memory` or `onecopy reload`."""
+        command = question.get("command")
+        if command == "status":
+            answer(self._status())
+        elif command == "reload":
+            if self._stopping is not None:
+                answer({"ok": False, "reason": "the service is stopping"})
+                return
+            if self._next is not None:
+                self._after_this_reload(answer)
+                return
+            self._waiting.append(answer)
+            self._reload()
+        else:
+            answer({"error": f"unknown command {command!r}: status, reload"})
+
+    def _after_this_reload(self, answer: Answer) -> None:
+        # What is loading may have read the old files: one more reload, and its outcome.
+        self._reload_again = True
+        self._waiting.append(lambda _: self._waiting.append(answer))
+
+    def _answer_waiting(self, outcome: dict[str, Any]) -> None:
+        waiting, self._waiting = self._waiting, []
+        for answer in waiting:
+            answer(outcome)
+
+    def _status(self) -> dict[str, Any]:
+        now = time.monotonic()
+        processes: list[dict[str, Any]] = []
+
+        def add(pid: int | None, role: str, number: int, since: float) -> None:
+            if pid is not None:
+                uptime = round(now - since, 3)
+                processes.append(
+                    {"pid": pid, "role": role, "generation": number, "uptime_seconds": uptime}
+                )
+
+        generation = self._current or self._next
+        add(os.getpid(), "supervisor", generation.number if generation else 0, self._started)
+        for each in self._generations():
+            add(each.image_pid, "image", each.number, each.image_started)
+        for worker in self._workers():
+            add(worker.pid, "web", worker.generation.number, worker.started)
+        pids = [w.pid for w in generation.workers if w.pid] if generation else []
+        return {
+            "supervisor_pid": os.getpid(),
+            "generation": generation.number if generation else 0,
+            "app": self._settings.app,
+            "url": self._settings.url,
+            "workers": self._settings.workers,
+            "one_process_bytes": self._one_process(generation, pids) if generation else 0,
+            "processes": processes,
+            "datasets": generation.facts.get("datasets", []) if generation else [],
+        }
+
+
+def _watch_signals(poller: Poller, supervisor: Supervisor) -> None:
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def nothing(number: int, frame: FrameType | None) -> None:
+        pass  # The number arrives through the pipe.
+
+    for number in _SIGNALS:
+        signal.signal(number, nothing)
+
+    def arrived() -> None:
+        for number in os.read(read, 512):
+            supervisor.on_signal(number)
+
+    poller.watch(read, arrived)
+
+
+def _name_this_process() -> None:
+    if sys.platform == "linux":
+        with open("/proc/self/comm", "w") as file:
+            file.write("onecopy")
+
+
+def _remove_sockets(settings: Settings) -> None:
+    paths = [os.path.join(settings.state_dir, socket_name(os.getpid()))]
+    if settings.uds is not None:
+        paths.append(settings.uds)
+    for path in paths:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass  # Somebody was faster, or the folder is gone.
+
+
+def main() -> None:
+    """Entry point; arguments: descriptors of settings, control socket and console (-1: none), and
+    the state folder.
+
+    The folder is in the settings too: it stands on the command line for `onecopy memory`.
+    """
+    settings_fd, control_fd, console_fd = map(int, sys.argv[1:4])
+    _name_this_process()
+    settings = Settings.load(settings_fd)
+    poller = Poller()
+    run = Run(
+        settings, settings_fd, poller, Narrator(settings, console_fd if console_fd >= 0 else None)
+    )
+    supervisor = Supervisor(run)
+    _watch_signals(poller, supervisor)
+    ControlServer(control_fd, poller, supervisor.answer)
+    try:
+        code = supervisor.serve()
+    finally:
+        _remove_sockets(settings)
+    sys.exit(code)
