@@ -1,0 +1,71 @@
+/* What the walk knows of each type it meets: how to go through its objects, how large they are, which caches to fill, and whether
+   they may be marked. Worked out once for a type, at its first object. */
+
+#ifndef ONECOPY_KINDS_H
+#define ONECOPY_KINDS_H
+
+#include "cpython.h"
+
+#include <stdbool.h>
+
+typedef struct Walk Walk;
+
+typedef struct {
+    Py_ssize_t objects;
+    Py_ssize_t bytes;
+} Tally;
+
+typedef enum { CURSOR_NONE, CURSOR_LIST, CURSOR_TUPLE, CURSOR_DICT } Cursor;
+
+/* Why the objects of a type are left out, that is not marked. All but frames are walked. The order is that of REASONS in _seal.py. */
+typedef enum { MARKED, LEFT_FRAME, LEFT_SUSPENDED, LEFT_VIEW, LEFT_FILE, LEFT_HALF_BUILT } LeftOut;
+
+typedef enum { SIZE_FIXED, SIZE_ITEMS, SIZE_INT, SIZE_STR, SIZE_LIST, SIZE_DICT, SIZE_SET, SIZE_METHOD } Sizing;
+
+typedef enum { CACHE_NONE, CACHE_STR, CACHE_BYTES_HASH, CACHE_FROZENSET_HASH, CACHE_TIME_HASH, CACHE_TUPLE_HASH } Cache;
+
+typedef int (*ExtraWalk)(Walk *walk, PyObject *op);
+
+typedef struct Kind {
+    PyTypeObject *type; /* owned */
+    Cursor cursor;
+    LeftOut left_out;
+    Sizing sizing;
+    Cache cache;
+    hashfunc hash; /* of CACHE_TIME_HASH */
+    traverseproc traverse;
+    ExtraWalk extra;      /* what tp_traverse does not show */
+    PyObject *walker;     /* borrowed: a registered walker in Python */
+    PyObject *size_method; /* owned: the descriptor of a __sizeof__ written in C */
+    Py_ssize_t base_size;
+    Py_ssize_t item_size;
+    bool leaf;         /* refers to nothing */
+    bool program;      /* a type, module, function, code: not counted as part of a dataset */
+    bool unwalkable;   /* may hold objects that nothing shows */
+    bool sequence_of_parts; /* an exact tuple or frozenset: may be half built when nothing refers to it */
+    bool keeps_dict;   /* makes its __dict__ at the first use of it */
+    bool keeps_weakrefs;
+    bool names_seen;   /* one __dict__ was made, which shows the names that the type's instances share */
+    Tally marked;
+    Py_ssize_t left_objects;
+    Tally hidden;      /* of an unwalkable type */
+    Tally written;     /* by the use of it: objects, and bytes of pages that they were the first to touch */
+} Kind;
+
+typedef struct {
+    Kind **slots;
+    size_t count;
+    size_t size; /* a power of two, or 0 */
+} KindTable;
+
+/* The kind of an object's type, worked out at the first object of it; NULL with an error set. */
+Kind *kinds_get(Walk *walk, PyObject *op);
+void kinds_clear(KindTable *table);
+
+/* Bytes that the object itself takes, with what only it can own: the table of a list, the keys of a dict. */
+Py_ssize_t kinds_size(const Kind *kind, PyObject *op);
+
+/* Compares the sizes worked out here with sys.getsizeof, once; where they differ, dicts are asked instead. */
+int kinds_start(void);
+
+#endif

@@ -1,0 +1,76 @@
+/* The walk over everything reachable: an explicit stack, and a mark or a bit for what was seen. */
+
+#ifndef ONECOPY_WALK_H
+#define ONECOPY_WALK_H
+
+#include "addresses.h"
+#include "cpython.h"
+#include "kinds.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum {
+    WALK_SEAL,    /* mark, and fill caches */
+    WALK_MEASURE, /* count only */
+    WALK_USE      /* what a program does that reads every object: take a reference, hash, encode, look at __dict__ */
+} WalkMode;
+
+typedef struct {
+    PyObject *op;
+    Py_ssize_t position;
+} Step;
+
+typedef struct {
+    PyTypeObject *type; /* borrowed */
+    PyObject *walker;   /* borrowed */
+} Walker;
+
+struct Walk {
+    WalkMode mode;
+    uint32_t epoch;
+    bool data_only;
+    bool fill_dicts;
+    bool fill_utf8;
+    bool fill_weakrefs;
+    Addresses seen;      /* what cannot carry the mark of this walk */
+    Addresses set_aside; /* of the program, met while walking data only */
+    Addresses half_built;
+    Addresses pages;     /* written to by use */
+    KindTable kinds;
+    Step *stack;
+    size_t depth;
+    size_t capacity;
+    PyObject **aside;
+    size_t aside_count;
+    size_t aside_capacity;
+    Walker *walkers;
+    size_t walker_count;
+    PyTypeObject *file_type;  /* _io._IOBase, borrowed */
+    PyTypeObject *zone_type;  /* datetime.timezone, borrowed; NULL while datetime is not imported */
+    PyObject *files;    /* the open files that were met */
+    PyObject *failures; /* (type, exception) of each walker that raised */
+    PyObject *const *own; /* containers of the caller's that must not be marked */
+    size_t own_count;
+    Tally group;
+    bool failed;
+};
+
+/* `walkers`: a dict of type to callable; `file_type`: io objects. 0, or -1 with an error set. */
+int walk_start(Walk *walk, WalkMode mode, PyObject *walkers, PyObject *file_type);
+void walk_end(Walk *walk);
+
+/* Sees one object, without following it yet: -1 with an error set. Signature of a visitproc, for tp_traverse. */
+int walk_see(PyObject *op, void *walk);
+int walk_see_if_any(Walk *walk, PyObject *op);
+
+/* Follows all that was seen. */
+int walk_drain(Walk *walk);
+
+/* Sees and follows one group of data; its tally is in walk->group afterwards. */
+int walk_group(Walk *walk, PyObject *value);
+
+/* Sees and follows what is not data: what was set aside, running frames' locals, everything the collector tracks. */
+int walk_rest(Walk *walk, PyObject *frames);
+
+#endif
