@@ -10,7 +10,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes \
 	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
-BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/onecopy/heap/*.h)
+BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/onecopy/heap/native/*.[ch])
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
