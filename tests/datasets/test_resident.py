@@ -2,9 +2,11 @@
 
 import functools
 import gc
+import sys
 
 import pytest
 
+from onecopy import heap
 from onecopy.datasets import Dataset
 from onecopy.errors import DatasetDefinitionError, DatasetLoadError
 
@@ -155,3 +157,20 @@ def test_a_failed_load_leaves_nothing_of_its_frames_behind() -> None:
         dataset()
     gc.collect()
     assert not any(isinstance(it, Huge) for it in gc.get_objects())
+
+
+def test_objects_and_bytes_are_counted_when_somebody_asks() -> None:
+    dataset = Dataset[list[str]](lambda: [f"city {number}" for number in range(1000)], "cities")
+    assert dataset.objects is None
+    assert dataset.bytes is None
+    dataset.load()
+    assert dataset.objects == 1001
+    assert dataset.bytes is not None
+    assert dataset.bytes > 1000 * sys.getsizeof("city 1")
+
+
+def test_what_the_seal_has_counted_is_kept() -> None:
+    dataset = Dataset[list[int]](lambda: [1, 2], "numbers")
+    dataset.load()
+    dataset.record(heap.Tally(objects=7, bytes=99))
+    assert (dataset.objects, dataset.bytes) == (7, 99)
