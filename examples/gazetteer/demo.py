@@ -6,6 +6,7 @@ python examples/gazetteer/demo.py [--workers 4] [--port 8000]
 import argparse
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 ONECOPY = Path(sys.executable).with_name("onecopy")
-EXAMPLES = Path(__file__).resolve().parents[1]
+EXAMPLES = os.path.relpath(Path(__file__).parents[1])
 HOST = "127.0.0.1"
 START_SECONDS = 300
 
@@ -38,6 +39,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, stop)
     if wait_until_it_answers(service, port):
+        wait_for_all(options.workers, port)
         show(service.pid, port)
     return service.wait()
 
@@ -57,7 +59,7 @@ def free_port(first: int) -> int:
 
 def start(workers: int, port: int) -> "subprocess.Popen[bytes]":
     """Start the service as anybody would."""
-    command = ["onecopy", "run", "gazetteer.app:app", "--app-dir", str(EXAMPLES)]
+    command = ["onecopy", "run", "gazetteer.app:app", "--app-dir", EXAMPLES]
     command += ["--workers", str(workers), "--host", HOST, "--port", str(port), "--no-access-log"]
     print("$", *command, flush=True)
     # In a session of its own, so that Ctrl-C reaches it once: through this process.
@@ -80,6 +82,19 @@ def wait_until_it_answers(service: "subprocess.Popen[bytes]", port: int) -> bool
     return False
 
 
+def wait_for_all(workers: int, port: int) -> None:
+    """Wait until every worker has answered: open connections spread evenly over them."""
+    deadline = time.monotonic() + 10
+    answered: set[int] = set()
+    while len(answered) < workers and time.monotonic() < deadline:
+        connections = [http.client.HTTPConnection(HOST, port, timeout=30) for _ in range(workers)]
+        for connection in connections:
+            connection.request("GET", "/worker")
+        answered |= {json.loads(each.getresponse().read())["pid"] for each in connections}
+        for connection in connections:
+            connection.close()
+
+
 def ask(port: int, path: str) -> Any:  # noqa: ANN401  # JSON
     """GET a path and read the JSON of the answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=30)
@@ -92,8 +107,15 @@ def ask(port: int, path: str) -> Any:  # noqa: ANN401  # JSON
 
 def show(supervisor: int, port: int) -> None:
     """Three answers, who holds what, and where the page is."""
+    # Asked first: the supervisor answers once it has said what it has to say of the start.
+    memory = subprocess.run(
+        [ONECOPY, "memory", "--pid", str(supervisor)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
     print("\nThree questions:")
-    for text in ("München", "Kopenhaagen"):
+    for text in ("München", "Ljubljanna"):
         found = ask(port, f"/search?q={quote(text)}&limit=1")[0]
         place = found["place"]
         print(
@@ -103,11 +125,10 @@ def show(supervisor: int, port: int) -> None:
     nearest = ask(port, "/nearest?latitude=27.99&longitude=86.93")
     print(
         f"  /nearest?latitude=27.99&longitude=86.93  ->  {nearest['place']['name']}, "
-        f"{nearest['place']['country']}, {nearest['kilometres']} km away\n",
-        flush=True,
+        f"{nearest['place']['country']}, {nearest['kilometres']} km away\n"
     )
-    subprocess.run([ONECOPY, "memory", "--pid", str(supervisor)], check=False)
-    print(f"\nThe gazetteer is at http://{HOST}:{port}/ and Ctrl-C stops it.", flush=True)
+    print(memory.stdout)
+    print(f"The gazetteer is at http://{HOST}:{port}/ and Ctrl-C stops it.", flush=True)
 
 
 if __name__ == "__main__":
