@@ -101,6 +101,7 @@ class Acceptor:
                 self._pause(error)
                 return
             sock.setblocking(False)
+            self._scoreboard.count_accepted(self._slot)
             self._connections.arriving += 1
             self._connections.publish()
             task = self._loop.create_task(self._hand_over(sock))

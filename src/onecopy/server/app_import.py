@@ -26,7 +26,7 @@ def import_app(name: str, *, factory: bool) -> Callable[..., Any]:
             raise AppNotFound(name, _no_attribute(found, module_name, attribute)) from None
     if not callable(found):
         what = type(found).__name__
-        raise AppNotFound(name, f"{path!r} is no ASGI app{' factory' * factory} but a {what}")
+        raise AppNotFound(name, f"{path!r} is no ASGI app{' factory' * factory} but of type {what}")
     return found
 
 

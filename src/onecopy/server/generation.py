@@ -283,9 +283,9 @@ class Generation:
 
     def worker_gone(self, worker: Worker, status: int | None) -> None:
         """Note that a worker has ended; say so unless it was told to."""
-        expected = worker.state == "draining"
+        expected = worker.state == "draining" or self.failure is not None
         at_once = worker.state == "starting" or (
-            time.monotonic() - worker.started < 1 and self.run.scoreboard.requests(worker.slot) == 0
+            time.monotonic() - worker.started < 1 and self.run.scoreboard.accepted(worker.slot) == 0
         )
         self._forget(worker)
         if expected:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+import traceback
 import warnings
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -23,6 +24,7 @@ from onecopy.server.channel import Channel, Closed
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.lifespan import ImageLifespan, inherited
 from onecopy.server.narration import Narrator, megabytes
+from onecopy.server.preload import preload
 from onecopy.server.process import die_with, set_name, wait_for_adoption
 from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
@@ -47,6 +49,8 @@ class Image:
         self._settings = settings
         self._narrator = narrator
         self._lifespan: ImageLifespan | None = None
+        self.report: heap.SealReport | None = None
+        """What the seal told, once it is done."""
         self._started = time.perf_counter()
         # Before the import of the app: logging as the app's own start-up expects it, and the
         # variables of --env-file.
@@ -76,6 +80,7 @@ class Image:
             self.config.load()
         except SystemExit:
             raise OneCopyError(f"uvicorn cannot load {self._settings.app}, see above") from None
+        preload(self.config)
         self._narrator.info(f"imported {self._settings.app} in {time.perf_counter() - began:.2f} s")
 
     def _load_datasets(self) -> None:
@@ -116,6 +121,7 @@ class Image:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             report = heap.seal({dataset.name: dataset() for dataset in loaded})
+        self.report = report
         gc.disable()  # This process only forks from now on; workers collect as the app had it.
         for dataset in loaded:
             dataset.record(report.groups[dataset.name])
@@ -221,18 +227,22 @@ def _work(image: Image, assignment: Assignment, scoreboard: Scoreboard, settings
 
 def _refuse(error: BaseException, channel: Channel, *, debug: bool) -> NoReturn:
     """Tell the user and the supervisor why there will be no image, and end."""
-    if debug:
-        sys.excepthook(type(error), error, error.__traceback__)
-    elif isinstance(error, UserCodeError):
-        sys.stderr.write(error.user_traceback)
-    elif not isinstance(error, OneCopyError):
-        sys.stderr.write(user_traceback(error))
-    said = isinstance(error, OneCopyError)
-    channel.send(
-        {"event": "failed", "reason": str(error) if said else f"{type(error).__name__}: {error}"}
-    )
+    trace, reason = describe_failure(error, debug=debug)
+    sys.stderr.write(trace)
+    channel.send({"event": "failed", "reason": reason})
     sys.stderr.flush()
     sys.exit(START_FAILED)
+
+
+def describe_failure(error: BaseException, *, debug: bool) -> tuple[str, str]:
+    """Return the traceback that the user is to see, if any, and the reason in a line or two."""
+    ours = isinstance(error, OneCopyError)
+    reason = str(error) if ours else f"{type(error).__name__}: {error}"
+    if debug:
+        return "".join(traceback.format_exception(error)), reason
+    if isinstance(error, UserCodeError):
+        return error.user_traceback, reason
+    return "" if ours else user_traceback(error), reason
 
 
 def _load(settings: Settings, narrator: Narrator, channel: Channel) -> Image:

@@ -14,7 +14,7 @@ import time
 
 SLOTS = 1024
 _FIELDS = 8
-_ACCEPTING, _CONNECTIONS, _TURNED, _REQUESTS = range(4)
+_ACCEPTING, _CONNECTIONS, _TURNED, _ACCEPTED = range(4)
 _STALE_NS = 1_000_000_000
 
 
@@ -66,13 +66,13 @@ class Scoreboard:
         """Return how many connections the worker has open."""
         return self._cells[slot * _FIELDS + _CONNECTIONS]
 
-    def set_requests(self, slot: int, count: int) -> None:
-        """Note how many requests the worker has answered."""
-        self._cells[slot * _FIELDS + _REQUESTS] = count
+    def count_accepted(self, slot: int) -> None:
+        """Note that the worker took one more connection."""
+        self._cells[slot * _FIELDS + _ACCEPTED] += 1
 
-    def requests(self, slot: int) -> int:
-        """Return how many requests the worker has answered."""
-        return self._cells[slot * _FIELDS + _REQUESTS]
+    def accepted(self, slot: int) -> int:
+        """Return how many connections the worker has taken in its life."""
+        return self._cells[slot * _FIELDS + _ACCEPTED]
 
     def take_slot(self, taken: set[int]) -> int:
         """Return the lowest slot that is not in `taken`; called by the supervisor alone.

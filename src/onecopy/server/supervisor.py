@@ -303,7 +303,9 @@ class Supervisor:
             return
         self._stopping = 0
         self._run.narrator.end_of_start()
-        self._run.narrator.info("stopping: workers answer what they have")
+        self._run.narrator.info(
+            "stopping: workers answer what they have" if self._current is not None else "stopping"
+        )
         self._answer_waiting({"ok": False, "reason": "the service is stopping"})
         if self._watcher is not None:
             os.kill(self._watcher, signal.SIGTERM)

@@ -159,7 +159,6 @@ class WebServer(Server):
         """Ten times a second: tell that the loop turns; ask to be replaced after many requests."""
         answered = self.server_state.total_requests
         self._scoreboard.turned(self._slot)
-        self._scoreboard.set_requests(self._slot, answered)
         limit = self._retire_after
         if limit is not None and answered >= limit and not self._retiring:
             self._retiring = True

@@ -1,0 +1,35 @@
+"""Modules that servers and frameworks import late: at the first request, in each worker.
+
+Imported in the image instead, they are shared. (Measured with FastAPI: 5 MB a worker.)
+"""
+
+import importlib
+import sys
+from typing import Final
+
+from uvicorn import Config
+
+_LATE: Final = {
+    "anyio": ("anyio._backends._asyncio",),
+    "asyncio": ("concurrent.futures.thread", "encodings.idna", "encodings.ascii"),
+    "fastapi": ("fastapi.telemetry._runtime",),
+    "pydantic": ("pydantic._internal._dataclasses",),
+    "starlette": ("starlette.formparsers", "starlette.responses", "starlette.staticfiles"),
+}
+"""What is imported late, by the module whose presence says that it will be."""
+
+
+def preload(config: Config) -> None:
+    """Import what the workers of this app are going to import."""
+    config.get_loop_factory()  # Imports uvloop, where that is chosen.
+    for present, late in _LATE.items():
+        if present in sys.modules:
+            for name in late:
+                _import_if_there(name)
+
+
+def _import_if_there(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        pass  # Another version of the library, or an extra that is not installed.

@@ -1,0 +1,158 @@
+import asyncio
+import os
+import random
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.load import Load
+from tests.running import Service, alive, service, wait_until
+
+
+def _everyone(run: Service) -> list[int]:
+    return [process["pid"] for process in run.status()["processes"]]
+
+
+def _kill_one(run: Service) -> bool:
+    """Kill a random worker; False if there was none, or it was gone already."""
+    workers = run.pids("web")
+    try:
+        os.kill(random.choice(workers), signal.SIGKILL)
+    except (IndexError, ProcessLookupError):
+        return False
+    return True
+
+
+def test_killed_worker_is_forked_again_within_a_second(folder: Path) -> None:
+    with service(folder, "plain:app", "--workers", "2") as run:
+        before = run.pids("web")
+        os.kill(before[0], signal.SIGKILL)
+        began = time.monotonic()
+        wait_until(lambda: len(set(run.pids("web")) - set(before)) == 1)
+        took = time.monotonic() - began
+        assert took < 1, took
+        assert "was killed by SIGKILL" in run.log
+        assert run.get()
+
+
+def test_200_kills_cost_only_requests_in_flight(folder: Path) -> None:
+    kills = 200
+
+    async def scenario(run: Service) -> Load:
+        async with Load(run.port, clients=8) as load:
+            for _ in range(kills):
+                await load.wait_for(5)
+                await asyncio.to_thread(wait_until, lambda: _kill_one(run))
+            await load.wait_for(200)
+        return load
+
+    with service(folder, "plain:app", "--workers", "4", "--no-access-log") as run:
+        load = asyncio.run(scenario(run))
+        assert not [failure for failure in load.failures if failure.startswith("connect")]
+        # Each kill ends the connections of one worker: at most all eight, one request on each.
+        assert len(load.failures) <= kills * 8
+        wait_until(lambda: len(run.pids("web")) == 4)
+        assert run.get("/sum")
+
+
+def test_workers_serve_on_without_their_image_and_get_a_new_one(folder: Path) -> None:
+    async def scenario(run: Service) -> Load:
+        async with Load(run.port, clients=8, pause=0.01) as load:
+            (image,) = await asyncio.to_thread(run.pids, "image")
+            os.kill(image, signal.SIGKILL)
+            await asyncio.to_thread(run.wait_for_log, "generation 2 serves")
+            await load.wait_for(100)
+        return load
+
+    with service(folder, "plain:app", "--workers", "2", "--no-access-log") as run:
+        old = run.pids("web")
+        load = asyncio.run(scenario(run))
+        assert load.failures == []
+        wait_until(lambda: not set(run.pids("web")) & set(old))
+        assert len(run.pids("image")) == 1
+        assert len(run.pids("web")) == 2
+
+
+def test_nothing_outlives_a_killed_supervisor(folder: Path) -> None:
+    with service(folder, "plain:app", "--workers", "3") as run:
+        others = [pid for pid in _everyone(run) if pid != run.pid]
+        assert len(others) == 4
+        with socket.create_connection(("127.0.0.1", run.port)) as stuck:
+            stuck.sendall(b"GET /block/60 HTTP/1.1\r\nHost: test\r\n\r\n")
+            wait_until(lambda: run.get())
+            run.process.kill()
+            wait_until(lambda: not [pid for pid in others if alive(pid)], seconds=3)
+
+
+def test_worker_that_dies_at_once_again_and_again_is_not_forked_in_a_storm(folder: Path) -> None:
+    (folder / "dying.py").write_text(
+        "import os, plain\n"
+        "async def app(scope, receive, send):\n"
+        "    if scope['type'] == 'lifespan' and os.path.exists('poison'):\n"
+        "        os._exit(9)\n"
+        "    await plain.app(scope, receive, send)\n"
+    )
+    with service(folder, "dying:app", "--workers", "1") as run:
+        (folder / "poison").touch()
+        os.kill(run.pids("web")[0], signal.SIGKILL)
+        run.wait_for_log(r"workers die at once: the next is forked in 1\.0 s")
+        assert run.log.count("exited with code 9") < 8
+        (folder / "poison").unlink()
+        wait_until(lambda: run.pids("web"))
+        assert run.get()
+
+
+def test_start_fails_when_workers_cannot_start(folder: Path) -> None:
+    (folder / "dying.py").write_text(
+        "import os, signal\n"
+        "async def app(scope, receive, send):\n"
+        "    os.kill(os.getpid(), signal.SIGSEGV)\n"
+    )
+    with Service(folder, "dying:app", "--workers", "2") as run:
+        assert run.wait() == 3
+        assert "was killed by SIGSEGV while it started" in run.log
+        assert not run.log.count("serves")
+
+
+def test_half_a_request_blocks_nobody(folder: Path) -> None:
+    with service(folder, "plain:app", "--workers", "1") as run:
+        with socket.create_connection(("127.0.0.1", run.port)) as slow:
+            slow.sendall(b"GET / HTTP/1.1\r\nHos")
+            for _ in range(5):
+                assert run.get()
+            run.signal(signal.SIGINT)
+            assert run.wait(10) == 0
+
+
+def test_stopped_supervisor_and_silent_control_client(folder: Path) -> None:
+    with service(folder, "plain:app", "--workers", "1") as run:
+        (path,) = (folder / ".onecopy").glob("*.sock")
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(str(path))
+            silent.sendall(b"\x05\x00")
+            assert run.status()["workers"] == 1
+            with socket.socket(socket.AF_UNIX) as wrong:
+                wrong.connect(str(path))
+                wrong.sendall(b"\x03\x00\x00\x00abc" + b"x" * 100_000)
+                wrong.settimeout(5)
+                try:
+                    assert wrong.recv(10) == b""
+                except ConnectionResetError:
+                    pass
+            assert run.status()["workers"] == 1
+
+
+@pytest.mark.parametrize("role", ["web", "image"])
+def test_kill_while_a_new_generation_loads(folder: Path, role: str) -> None:
+    (folder / "slow.py").write_text("import time\ntime.sleep(1)\nfrom plain import app\n")
+    with service(folder, "slow:app", "--workers", "2") as run:
+        (victim, *_) = run.pids(role)
+        run.signal(signal.SIGHUP)
+        run.wait_for_log("reloading")
+        os.kill(victim, signal.SIGKILL)
+        run.wait_for_log("generation 2 serves")
+        wait_until(lambda: len(run.pids("web")) == 2)
+        assert run.get()
