@@ -27,15 +27,12 @@ def watch(files: Iterable[Any]) -> None:
     _sealed.update(files)
     if not _watching:
         _watching = True
-        os.register_at_fork(before=_flush_sealed)
+        os.register_at_fork(before=_flush_all)
         atexit.register(_flush_all)
 
 
-def _flush_sealed() -> None:
-    _flush([*_sealed, sys.stdout, sys.stderr])
-
-
 def _flush_all() -> None:
+    # Those opened after the seal are among what the collector lists, which no longer has the rest.
     later = (each for each in gc.get_objects() if isinstance(each, FILE_TYPE))
     _flush([*later, *_sealed, sys.stdout, sys.stderr])
 

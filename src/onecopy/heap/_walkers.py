@@ -43,23 +43,25 @@ def _of_array(array: "np.ndarray[Any, Any]") -> Iterator[object]:
     """A numpy array: its base, its dtype, and its elements where they are objects."""
     yield array.base
     yield array.dtype
-    if not array.dtype.hasobject or type(array.base) is type(array):
-        return  # a view shows nothing that its base does not
+    if array.dtype.hasobject and type(array.base) is not type(array):
+        yield from _elements(array)  # a view has none that its base has not
+
+
+def _elements(array: "np.ndarray[Any, Any]") -> Iterator[object]:
     if array.dtype.names is None:
         yield from array.reshape(-1)
         return
     for name in array.dtype.names:
         if array.dtype[name].hasobject:
-            yield from _of_array(array[name])
+            yield from _elements(array[name])
 
 
 def _of_dtype(dtype: "np.dtype[Any]") -> Iterator[object]:
     yield dtype.names
-    yield dtype.base if dtype.base is not dtype else None
-    if dtype.metadata is not None:
-        yield from dtype.metadata.values()
-    for name in dtype.names or ():
-        yield from dtype.fields[name]
+    if dtype.base is not dtype:
+        yield dtype.base
+    yield from (dtype.metadata or {}).values()
+    yield from (dtype.fields or {}).values()
 
 
 def _of_record(record: "np.void") -> Iterator[object]:

@@ -62,16 +62,9 @@ static int fill_tuple_hash(PyObject *op)
 }
 #endif
 
-/* Where an instance keeps its __dict__ once it has one; before that NULL, or on 3.12 a pointer to its values with the lowest bit set. */
-static bool has_dict(PyObject *op)
-{
-    uintptr_t place = ((uintptr_t *)op)[-3];
-    return place != 0 && (place & 1) == 0;
-}
-
 static int fill_dict(PyObject *op)
 {
-    if (has_dict(op)) {
+    if (instance_dict(op) != NULL) {
         return 0;
     }
     PyObject *dict = PyObject_GenericGetDict(op, NULL);

@@ -7,6 +7,7 @@
 #include "cpython.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct Walk Walk;
 
@@ -64,6 +65,15 @@ void kinds_clear(KindTable *table);
 
 /* Bytes that the object itself takes, with what only it can own: the table of a list, the keys of a dict. */
 Py_ssize_t kinds_size(const Kind *kind, PyObject *op);
+
+/* The __dict__ of an instance, borrowed; NULL while it has not been asked for. Where an instance has both a __dict__ and its values
+   beside it, tp_traverse shows the values alone. Only for a kind that keeps_dict. */
+static inline PyObject *instance_dict(PyObject *op)
+{
+    /* Before it is asked for: NULL, or on 3.12 a pointer to the values with the lowest bit set. */
+    uintptr_t place = ((const uintptr_t *)op)[-3];
+    return (place & 1) == 0 ? (PyObject *)place : NULL;
+}
 
 /* Compares the sizes worked out here with sys.getsizeof, once; where they differ, dicts are asked instead. */
 int kinds_start(void);

@@ -197,6 +197,9 @@ static int finish(Walk *walk, const Kind *kind)
     if (done == 0 && kind->traverse != NULL) {
         done = kind->traverse(op, walk_see, walk);
     }
+    if (done == 0 && kind->keeps_dict) {
+        done = walk_see_if_any(walk, instance_dict(op));
+    }
     Py_DECREF(op);
     return done != 0 || walk->failed ? -1 : 0;
 }

@@ -1,0 +1,52 @@
+"""Runs a scenario in a process of its own: what is sealed stays sealed, so it must not be pytest's."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+
+
+def run(
+    scenario: Callable[[], None], *, env: Mapping[str, str] | None = None, timeout: float = 60
+) -> str:
+    """Run a module's function in a new interpreter, warnings as errors; give what it printed.
+
+    Raises:
+        AssertionError: it did not end with exit code 0; says all that it printed.
+    """
+    command = [sys.executable, "-W", "error", "-m", "tests.heap.alone"]
+    ended = subprocess.run(
+        [*command, scenario.__module__, scenario.__name__],
+        cwd=ROOT,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    assert ended.returncode == 0, f"exit code {ended.returncode}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout
+
+
+def scenarios_of(module: ModuleType) -> list[Callable[[], None]]:
+    """The public functions that a module of scenarios defines, in their order."""
+    return [
+        value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+    ]
+
+
+if __name__ == "__main__":
+    getattr(importlib.import_module(sys.argv[1]), sys.argv[2])()
