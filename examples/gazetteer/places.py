@@ -38,7 +38,7 @@ class Gazetteer:
         self._by_name: dict[str, list[City]] = defaultdict(list)
         self._by_cell: dict[Cell, list[tuple[Point, City]]] = defaultdict(list)
         for city in self.cities:
-            for name in {folded(name) for name in (city["name"], *city["alternatenames"])}:
+            for name in {folded(name) for name in (city["name"], *city["alternatenames"])} - {""}:
                 self._by_name[name].append(city)
             point = on_sphere(city["latitude"], city["longitude"])
             self._by_cell[cell_of(point)].append((point, city))
@@ -55,6 +55,8 @@ class Gazetteer:
     def search(self, text: str, limit: int = 10) -> list[Match]:
         """The cities that a text names best, the largest first: exact, else begun, else similar."""
         name = folded(text)
+        if not name:
+            return []
         found: dict[int, Match] = {}
         for match in itertools.chain(self._exact(name), self._begun(name, limit)):
             found.setdefault(match.city["geonameid"], match)
@@ -83,7 +85,8 @@ class Gazetteer:
     def _begun(self, name: str, limit: int) -> Iterator[Match]:
         first = bisect.bisect_left(self._names, name)
         last = bisect.bisect_left(self._names, name + "\U0010ffff")
-        begun = ((city, it) for it in self._names[first:last] for city in self._by_name[it])
+        names = (self._names[position] for position in range(first, last))
+        begun = ((city, it) for it in names for city in self._by_name[it])
         # A city may be there by each of its names.
         largest = heapq.nlargest(limit * 8, begun, key=lambda pair: pair[0]["population"])
         return (Match(city, spelled(city, it), "prefix") for city, it in largest)

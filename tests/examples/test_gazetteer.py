@@ -85,6 +85,10 @@ def test_a_misspelled_name_finds_what_is_like_it(places: Gazetteer) -> None:
     assert names(places, "qqqqqq") == []
 
 
+def test_nothing_is_found_by_a_name_of_nothing(places: Gazetteer) -> None:
+    assert names(places, "  ") == []
+
+
 def test_the_largest_comes_first_and_no_more_than_asked(places: Gazetteer) -> None:
     assert [match.city["name"] for match in places.search("b", limit=1)] == ["Bern"]
 
