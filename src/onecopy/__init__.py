@@ -1,7 +1,6 @@
 """One copy of the data for any number of workers."""
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing's, which the supervisor does not import
 if TYPE_CHECKING:
     from onecopy.app import OneCopy as OneCopy
     from onecopy.datasets import Dataset as Dataset

@@ -1,4 +1,4 @@
-"""Runs a scenario in a process of its own: what is sealed stays sealed, so it must not be pytest's."""
+"""Runs a scenario in a process of its own: what is sealed stays so, and must not be pytest's."""
 
 from __future__ import annotations
 

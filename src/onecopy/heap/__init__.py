@@ -13,9 +13,7 @@ CPython 3.12 to 3.15 (64-bit, with the GIL); elsewhere it falls back to `gc.free
 The names are imported at their first use: `onecopy.heap._memory` alone costs nearly nothing.
 """
 
-import importlib
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # typing's, which a process that measures memory alone does not import
 if TYPE_CHECKING:
     from onecopy.heap._memory import ProcessMemory as ProcessMemory
     from onecopy.heap._memory import memory as memory
@@ -66,6 +64,8 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
     value = getattr(importlib.import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value

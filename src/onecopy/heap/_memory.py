@@ -60,22 +60,16 @@ def memory(pids: "Iterable[int]") -> "dict[int, ProcessMemory]":
 
 def parse_rollup(pid: int, text: str) -> "ProcessMemory | None":
     """Read the text of a `smaps_rollup`; None if it is empty, as for a process that has ended."""
-    pss = private = shared = 0
-    seen = False
-    for line in text.splitlines():
-        name, _, rest = line.partition(":")
-        if name == "Pss":
-            seen = True
-            pss = _kilobytes(rest)
-        elif name.startswith("Private_"):
-            private += _kilobytes(rest)
-        elif name.startswith("Shared_"):
-            shared += _kilobytes(rest)
-    return ProcessMemory(pid, pss, private, shared) if seen else None
+    if "\nPss:" not in text:
+        return None
+    pss = rollup_bytes(text, "Pss:")
+    return ProcessMemory(pid, pss, rollup_bytes(text, "Private_"), rollup_bytes(text, "Shared_"))
 
 
-def _kilobytes(rest: str) -> int:
-    return int(rest.split(maxsplit=1)[0]) * 1024
+def rollup_bytes(text: str, start: str) -> int:
+    """The sum of the lines of a `smaps_rollup` that begin so, in bytes."""
+    lines = (line for line in text.splitlines() if line.startswith(start))
+    return sum(int(line.split()[1]) * 1024 for line in lines)
 
 
 def _from_proc(pid: int) -> "ProcessMemory | None":

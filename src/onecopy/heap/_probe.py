@@ -6,10 +6,11 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from onecopy.heap._files import FILE_TYPE
-from onecopy.heap._memory import ProcessMemory, memory
+from onecopy.heap._memory import memory, rollup_bytes
 from onecopy.heap._report import Tally, type_name
 from onecopy.heap._selftest import self_test
 from onecopy.heap._walkers import walkers
@@ -106,16 +107,20 @@ def _use_everything() -> _Answer:
     from onecopy.heap import _immortal
 
     frames = list(sys._current_frames().values())  # pyright: ignore[reportPrivateUsage]
-    before = _own_memory()
+    before = _shared_bytes()
     rows = _immortal.use(frames, walkers(), FILE_TYPE)
-    after = _own_memory()
+    after = _shared_bytes()
     types: dict[str, tuple[int, int]] = {}
     for kind, objects, size_bytes in rows:
         name = type_name(kind)
         so_far = types.get(name, (0, 0))
         types[name] = (so_far[0] + objects, so_far[1] + size_bytes)
-    return _Answer(before=before.shared_bytes, after=after.shared_bytes, types=types)
+    return _Answer(before=before, after=after, types=types)
 
 
-def _own_memory() -> ProcessMemory:
-    return memory([os.getpid()])[os.getpid()]
+def _shared_bytes() -> int:
+    """What is shared of the memory that was written to: not of the files that are mapped."""
+    try:
+        return rollup_bytes(Path("/proc/self/smaps_rollup").read_text("ascii"), "Shared_Dirty")
+    except FileNotFoundError:
+        return memory([os.getpid()])[os.getpid()].shared_bytes

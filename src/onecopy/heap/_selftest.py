@@ -41,7 +41,10 @@ def _find_reason() -> str | None:
         from onecopy.heap import _immortal
     except ImportError as error:
         return f"the extension onecopy.heap._immortal cannot be imported: {error}"
-    return _immortal.UNSUPPORTED or _try_marks(_immortal)
+    try:
+        return _immortal.UNSUPPORTED or _try_marks(_immortal)
+    except Exception as error:  # whatever it is, the answer is to freeze only
+        return f"the self-test raised {type(error).__name__}: {error}"
 
 
 class _Scratch:

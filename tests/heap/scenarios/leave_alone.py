@@ -66,8 +66,7 @@ def suspended_generators() -> None:
             ended.append("async generator")
 
     generators = [generate() for _ in range(100)]
-    for generator in generators:
-        next(generator)
+    assert [next(each) for each in generators] == [1] * 100
     loop = asyncio.new_event_loop()
     task = loop.create_task(arrive())
     streaming = stream()
@@ -77,7 +76,6 @@ def suspended_generators() -> None:
     assert report.left_out["generator"].objects >= 100
     assert "finally" in report.left_out["generator"].reason
     generators.clear()
-    del generator
     assert ended == ["generator"] * 100
     task.cancel()
     loop.run_until_complete(asyncio.gather(task, return_exceptions=True))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import datetime as dt
+import importlib
 import sys
 import types
 import zoneinfo
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,9 +73,9 @@ def attributes_of_instances() -> None:
 
 
 def fields_of_code() -> None:
-    source = "def outer():\n    def inner(argument):\n        return 'a constant', argument.name\n    return inner"
+    lines = ["def outer():", " def inner(of):", "  return 'a constant', of.name", " return inner"]
     namespace: dict[str, Any] = {}
-    exec(compile(source, fresh("file"), "exec"), namespace)  # noqa: S102
+    exec(compile("\n".join(lines), fresh("file"), "exec"), namespace)
     inner: types.FunctionType = namespace["outer"]()
     code = inner.__code__
     _ = code.co_varnames, code.co_code  # fills the code object's own cache
@@ -86,11 +88,11 @@ def fields_of_code() -> None:
 def names_of_types_and_descriptors() -> None:
     name = fresh("Made at run time").replace(" ", "_")
     slot = fresh("slot").replace(" ", "_")
-    made = type(name, (), {"__slots__": (slot,), "__module__": fresh("module")})
+    made: type[Any] = type(name, (), {"__slots__": (slot,), "__module__": fresh("module")})
     heap.seal()
     reached(made, made.__name__, made.__qualname__, made.__module__, made.__dict__[slot])
-    reached(made.__dict__[slot].__name__, *type.mro(made))
-    reached(sys.float_info, type(sys.float_info), dict.__dict__["get"], type(dict.__dict__["get"]))
+    reached(made.__dict__[slot].__name__, *made.__mro__)
+    reached(sys.float_info, type(sys.float_info), dict.__dict__["get"], types.MethodDescriptorType)
 
 
 def attribute_names_that_no_code_has() -> None:
@@ -137,7 +139,7 @@ def locals_of_running_frames() -> None:
 
 
 def suspended_frames() -> None:
-    def generate() -> Any:
+    def generate() -> Iterator[str]:
         held = fresh("held by a generator")
         yield held
         yield held
@@ -167,9 +169,9 @@ def numpy_arrays() -> None:
 
 
 def pandas_frames() -> None:
-    import pandas as pd
+    pd: Any = importlib.import_module("pandas")  # it has no types
 
-    frame = pd.DataFrame(
+    frame: Any = pd.DataFrame(
         {
             "word": pd.Series([fresh(f"word {i}") for i in range(1000)], dtype=object),
             "number": range(1000),
