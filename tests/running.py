@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, Self
 
@@ -92,7 +92,11 @@ class Service:
 
         def found() -> re.Match[str] | None:
             match = re.search(pattern, self.log)
-            if match is None and self.process.poll() is not None and not re.search(pattern, self.log):
+            if (
+                match is None
+                and self.process.poll() is not None
+                and not re.search(pattern, self.log)
+            ):
                 raise AssertionError(f"ended without saying {pattern!r}:\n{self.log}")
             return match
 
@@ -155,7 +159,7 @@ class Service:
 @contextlib.contextmanager
 def service(
     folder: Path, *arguments: str, environment: dict[str, str] | None = None
-) -> Iterator[Service]:
+) -> Generator[Service]:
     """Start a service and wait until it serves; end it after the block."""
     with Service(folder, *arguments, environment=environment) as started:
         yield started.wait_until_ready()

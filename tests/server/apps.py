@@ -3,6 +3,7 @@
 PLAIN = '''
 import asyncio, os, time
 
+KEPT = []
 DATA = {str(number): [number, float(number)] for number in range(50_000)}
 
 
@@ -26,7 +27,7 @@ async def app(scope, receive, send):
     elif path.startswith("/block/"):
         time.sleep(float(path.removeprefix("/block/")))
     elif path.startswith("/grow/"):
-        globals().setdefault("KEPT", []).append(bytearray(os.urandom(int(path.removeprefix("/grow/")))))
+        KEPT.append(bytearray(os.urandom(int(path.removeprefix("/grow/")))))
     elif path == "/exit":
         os._exit(7)
     body = str(answer).encode()

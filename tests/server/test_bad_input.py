@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from onecopy.server import control
 from tests.running import ONECOPY, Service, run_to_its_end, service, wait_until
 
 
@@ -194,6 +195,14 @@ def test_no_permission_for_the_state_folder(folder: Path) -> None:
     assert "cannot use the state folder" in done.stderr
 
 
+def _is_ready(pid: int) -> bool:
+    try:
+        answer = control.ask(pid, {"command": "status"})
+    except control.NotRunning:
+        return False
+    return "web" in [process["role"] for process in answer["processes"]]
+
+
 def test_output_that_nobody_reads(folder: Path) -> None:
     process = subprocess.Popen(
         [*ONECOPY, "run", "plain:app", "--port", "0", "--workers", "1"],
@@ -204,8 +213,7 @@ def test_output_that_nobody_reads(folder: Path) -> None:
     assert process.stderr is not None
     process.stderr.close()
     try:
-        sockets = folder / ".onecopy"
-        wait_until(lambda: list(sockets.glob("*.sock")) or None)
+        wait_until(lambda: _is_ready(process.pid))
     finally:
         process.terminate()
         assert process.wait(30) == 0

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -118,13 +119,15 @@ def test_start_fails_when_workers_cannot_start(folder: Path) -> None:
 
 
 def test_half_a_request_blocks_nobody(folder: Path) -> None:
-    with service(folder, "plain:app", "--workers", "1") as run:
-        with socket.create_connection(("127.0.0.1", run.port)) as slow:
-            slow.sendall(b"GET / HTTP/1.1\r\nHos")
-            for _ in range(5):
-                assert run.get()
-            run.signal(signal.SIGINT)
-            assert run.wait(10) == 0
+    with (
+        service(folder, "plain:app", "--workers", "1") as run,
+        socket.create_connection(("127.0.0.1", run.port)) as slow,
+    ):
+        slow.sendall(b"GET / HTTP/1.1\r\nHos")
+        for _ in range(5):
+            assert run.get()
+        run.signal(signal.SIGINT)
+        assert run.wait(10) == 0
 
 
 def test_stopped_supervisor_and_silent_control_client(folder: Path) -> None:
@@ -138,10 +141,8 @@ def test_stopped_supervisor_and_silent_control_client(folder: Path) -> None:
                 wrong.connect(str(path))
                 wrong.sendall(b"\x03\x00\x00\x00abc" + b"x" * 100_000)
                 wrong.settimeout(5)
-                try:
+                with contextlib.suppress(ConnectionResetError):
                     assert wrong.recv(10) == b""
-                except ConnectionResetError:
-                    pass
             assert run.status()["workers"] == 1
 
 

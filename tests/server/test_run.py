@@ -44,12 +44,14 @@ def test_all_workers_serve_and_the_stop_is_clean(folder: Path) -> None:
 
 
 def test_interrupt_stops_at_once_despite_an_idle_connection(folder: Path) -> None:
-    with service(folder, "plain:app", "--workers", "1") as run:
-        with socket.create_connection(("127.0.0.1", run.port)) as idle:
-            idle.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
-            assert idle.recv(4096)
-            run.signal(signal.SIGINT)
-            assert run.wait(4) == 0
+    with (
+        service(folder, "plain:app", "--workers", "1") as run,
+        socket.create_connection(("127.0.0.1", run.port)) as idle,
+    ):
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        assert idle.recv(4096)
+        run.signal(signal.SIGINT)
+        assert run.wait(4) == 0
 
 
 def test_a_second_signal_kills(folder: Path) -> None:

@@ -5,6 +5,7 @@ word, whatever uvicorn's version.
 """
 
 import copy
+import importlib.util
 import inspect
 import os
 import re
@@ -40,7 +41,7 @@ _UNITS: Final = {"": 1, "B": 1, "KB": 1000, "MB": 1000**2, "GB": 1000**3} | {
 _CONFIG_ARGUMENTS: Final = frozenset(inspect.signature(uvicorn.Config).parameters)
 
 
-class _Bytes(click.ParamType):
+class _Bytes(click.ParamType[int]):
     """A size in bytes: `200MB`, `1.5GiB`, `1000000`."""
 
     name = "size"
@@ -125,8 +126,8 @@ def _uvicorn_options() -> list[click.Parameter]:
 def _parameters() -> list[click.Parameter]:
     parameters = _own_options() + _uvicorn_options()
     for parameter in parameters:
-        if parameter.envvar is None and parameter.name is not None:
-            long = max((o for o in parameter.opts if o.startswith("--")), default=parameter.name)
+        if parameter.envvar is None:
+            long = max(option for option in parameter.opts if option.startswith("--"))
             parameter.envvar = "ONECOPY_" + long.lstrip("-").replace("-", "_").upper()
     return parameters
 
@@ -172,9 +173,7 @@ def _check_certificate(values: dict[str, Any]) -> None:
 
 
 def _check_watchfiles() -> None:
-    try:
-        import watchfiles  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("watchfiles") is None:
         raise OptionError("--reload", 'needs watchfiles: pip install "onecopy[standard]"') from None
 
 
@@ -239,7 +238,7 @@ def _run(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
     )
 
 
-def _listed(value: object) -> object:
+def _listed(value: Any) -> Any:  # noqa: ANN401 - as the option
     return (list(value) or None) if isinstance(value, tuple) else value
 
 

@@ -116,10 +116,11 @@ def _from_descriptor(fd: int) -> Bound:
     try:
         sock = socket.socket(fileno=fd)
         listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
-        name = sock.getsockname()
+        name: tuple[str, int] | str = sock.getsockname()
     except OSError as error:
         raise BindError(f"descriptor {fd}", error.strerror or str(error)) from None
     if sock.type != socket.SOCK_STREAM:
+        sock.detach()  # It is the caller's.
         raise BindError(f"descriptor {fd}", "it is no stream socket")
-    shown = f"http://{_shown(*name[:2])}" if isinstance(name, tuple) else f"unix:{name}"
+    shown = f"http://{_shown(name[0], name[1])}" if isinstance(name, tuple) else f"unix:{name}"
     return Bound([sock], shown, listening=listening)

@@ -16,9 +16,9 @@ _TASKS = Path("/proc/self/task")
 def other_threads() -> list[str]:
     """Names every live thread of this process but the calling one.
 
-    Threads of Python come first, by their names (`threading.enumerate`). Threads that a library started
-    outside Python follow by the names that the kernel has for them, with the word "native"; they
-    are known on Linux only (`/proc/self/task/*/comm`).
+    Threads of Python come first, by their names (`threading.enumerate`). Threads that a library
+    started outside Python follow by the names that the kernel has for them, with the word "native";
+    they are known on Linux only (`/proc/self/task/*/comm`).
     """
     own_id = threading.get_native_id()
     threads = [thread for thread in threading.enumerate() if thread.native_id != own_id]
@@ -29,7 +29,7 @@ def other_threads() -> list[str]:
 
 
 def _native_names(known: set[int | None]) -> list[str]:
-    """The kernel's names of the threads whose ids are not in `known`; none where there is no /proc."""
+    """The kernel's names of the threads that are not in `known`; none where there is no /proc."""
     try:
         ids = sorted(int(name) for name in os.listdir(_TASKS))
     except OSError:

@@ -110,9 +110,9 @@ class Image:
         threads = other_threads()
         if threads:
             self._narrator.warning(
-                f"{len(threads)} other threads are alive in the image and will not be in any "
-                f"worker: {', '.join(threads)}. What they did stops there, and a lock that one "
-                "holds now stays locked: start threads in the lifespan instead."
+                f"{len(threads)} other {'threads are' if len(threads) > 1 else 'thread is'} alive "
+                f"in the image and in no worker: {', '.join(threads)}. What a thread does stops at "
+                "the fork, and a lock that it holds stays locked: start it in the lifespan."
             )
 
     def _seal(self) -> dict[str, Any]:
@@ -124,7 +124,8 @@ class Image:
         self.report = report
         gc.disable()  # This process only forks from now on; workers collect as the app had it.
         for dataset in loaded:
-            dataset.record(report.groups[dataset.name])
+            if dataset.name in report.groups:  # A heap that was only frozen is not counted.
+                dataset.record(report.groups[dataset.name])
         for warning in said:
             self._narrator.warning(str(warning.message))
         if report.immortal:

@@ -5,6 +5,7 @@ by exec: the same pid, the same parent, and a few megabytes.
 """
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -112,4 +113,6 @@ def _exec(settings: Settings, control_fd: int, console_fd: int) -> NoReturn:
     command += [str(settings.save()), str(control_fd), str(console_fd), settings.state_dir]
     sys.stdout.flush()
     sys.stderr.flush()
+    # One that arrives before the supervisor has its handlers waits for them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.SIGNALS)
     os.execv(command[0], command)

@@ -58,6 +58,12 @@ class Scoreboard:
         """Note whether the worker takes new connections."""
         self._cells[slot * _FIELDS + _ACCEPTING] = int(accepting)
 
+    def accepting(self, slot: int) -> bool:
+        """Return whether the worker takes new connections; one whose loop stands still does not."""
+        start = slot * _FIELDS
+        fresh = time.monotonic_ns() - _STALE_NS
+        return bool(self._cells[start + _ACCEPTING]) and self._cells[start + _TURNED] > fresh
+
     def set_connections(self, slot: int, count: int) -> None:
         """Note how many connections the worker has open."""
         self._cells[slot * _FIELDS + _CONNECTIONS] = count

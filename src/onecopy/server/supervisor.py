@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 START_FAILED = 3
 """Exit code when the app could not be started; uvicorn's is the same."""
-_SIGNALS = (
+SIGNALS = (
     signal.SIGTERM,
     signal.SIGINT,
     signal.SIGHUP,
@@ -65,6 +65,8 @@ class Supervisor:
         self._failures = 0
         self._reload_began = 0.0
         self._waiting: list[Answer] = []
+        self._outcome: dict[str, Any] | None = None
+        """Of a reload, to be told once no old worker accepts any more."""
         self._watcher: int | None = None
         self._exit_code: int | None = None
 
@@ -79,7 +81,7 @@ class Supervisor:
 
     def _tick(self) -> float:
         """Do what is due, and return when to look again (monotonic seconds)."""
-        due = [time.monotonic() + 3600, self._check_deadlines()]
+        due = [time.monotonic() + 3600, self._check_deadlines(), self._finish_reload()]
         if self._stopping is None:
             due += [g.reconcile() for g in (self._current, self._next) if g is not None]
             due.append(self._limits.check(self._workers()))
@@ -168,12 +170,27 @@ class Supervisor:
                 f"generation {generation.number} serves after {seconds:.1f} s; "
                 f"generation {before.number} answers what it has, and leaves"
             )
-        self._answer_waiting(
-            {"ok": True, "generation": generation.number, "seconds": round(seconds, 3)}
-        )
+        self._outcome = {
+            "ok": True,
+            "generation": generation.number,
+            "seconds": round(seconds, 3),
+        }
+
+    def _finish_reload(self) -> float:
+        """Tell the outcome once whoever connects now meets the new generation for sure."""
+        if self._outcome is None:
+            return float("inf")
+        if any(
+            worker.state == "draining" and self._run.scoreboard.accepting(worker.slot)
+            for worker in self._workers()
+        ):
+            return time.monotonic() + 0.005
+        self._answer_waiting(self._outcome)
+        self._outcome = None
         if self._reload_again:
             self._reload_again = False
             self._start_next()
+        return float("inf")
 
     def _drop_next(self, generation: Generation) -> None:
         reason = generation.failure or "unknown"
@@ -345,7 +362,7 @@ class Supervisor:
             if self._stopping is not None:
                 answer({"ok": False, "reason": "the service is stopping"})
                 return
-            if self._next is not None:
+            if self._next is not None or self._outcome is not None:
                 self._after_this_reload(answer)
                 return
             self._waiting.append(answer)
@@ -402,7 +419,7 @@ def _watch_signals(poller: Poller, supervisor: Supervisor) -> None:
     def nothing(number: int, frame: FrameType | None) -> None:
         pass  # The number arrives through the pipe.
 
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signal.signal(number, nothing)
 
     def arrived() -> None:
@@ -410,6 +427,7 @@ def _watch_signals(poller: Poller, supervisor: Supervisor) -> None:
             supervisor.on_signal(number)
 
     poller.watch(read, arrived)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # `launch` blocked them.
 
 
 def _name_this_process() -> None:

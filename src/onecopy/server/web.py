@@ -99,7 +99,7 @@ class WebServer(Server):
         self._patient = True
         self._retiring = False
         self._retire_after = _with_jitter(settings.max_requests, settings.max_requests_jitter)
-        self._announce = AnnounceClose(cast(App, config.loaded_app))
+        self._announce = AnnounceClose(cast(App, cast(Any, config).loaded_app))
         config.loaded_app = self._announce
         self._connections = CountedConnections(scoreboard, slot)
         self.server_state.connections = self._connections
