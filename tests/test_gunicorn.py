@@ -140,6 +140,26 @@ def test_a_heap_that_cannot_be_made_immortal_is_a_warning(tmp_path: Path) -> Non
     assert warnings[0].startswith("The heap is frozen but not immortal")
 
 
+def test_what_workers_of_uvicorn_import_late_is_imported_before_the_seal(tmp_path: Path) -> None:
+    write_app(tmp_path)
+    write(
+        tmp_path,
+        "own.py",
+        """
+        import sys
+        from onecopy.gunicorn import *
+
+        def pre_fork(server, worker):
+            modules = [name for name in sys.modules if name.startswith("uvicorn.protocols.http.")]
+            print("imported in the master:", *modules, flush=True)
+        """,
+    )
+    with Gunicorn(tmp_path, "-c", "own.py", *UVICORN, "app:app") as gunicorn:
+        gunicorn.get("/")
+        imported = re.findall(r"imported in the master:(.*)", gunicorn.log)[0].split()
+    assert "uvicorn.protocols.http.auto" in imported
+
+
 # The user's own configuration
 
 

@@ -24,6 +24,7 @@ from onecopy import datasets, heap
 from onecopy.errors import OneCopyError, UserCodeError
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.narration import megabytes
+from onecopy.server.preload import preload
 
 if not hasattr(os, "fork"):
     raise ImportError("onecopy.gunicorn needs os.fork, which this system does not have.")
@@ -106,7 +107,7 @@ def _import_what_workers_need(arbiter: Arbiter) -> None:
     try:
         config = Config(cast("Any", arbiter.app.wsgi()), log_config=None, **options)
         config.load()
-        config.get_loop_factory()
+        preload(config)
     except Exception as error:
         # What is missing here is missing in the worker too, which says so in its own way.
         _log(arbiter).debug("Uvicorn could not be imported ahead: %s", error)
