@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
 from tests.gunicorn_master import Gunicorn, until
 
 CONFIG = ("-c", "python:onecopy.gunicorn")
