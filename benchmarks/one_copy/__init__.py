@@ -1,0 +1,1 @@
+"""The gazetteer behind five servers: memory, requests a second, seconds until ready."""
