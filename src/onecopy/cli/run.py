@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, cast
 
 import click
 import uvicorn
@@ -239,7 +239,7 @@ def _run(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
 
 
 def _listed(value: Any) -> Any:  # noqa: ANN401 - as the option
-    return (list(value) or None) if isinstance(value, tuple) else value
+    return (list(cast(tuple[str, ...], value)) or None) if isinstance(value, tuple) else value
 
 
 _callback: Callable[..., NoReturn] = _run

@@ -16,9 +16,9 @@ from typing import Protocol
 from onecopy.server.scoreboard import Scoreboard
 
 _STEP_BACK = 0.002
-"""Seconds that a worker leaves to the others."""
-_AT_ONCE = 4
-"""Connections taken after stepping back: nobody else wanted them."""
+"""Seconds that a worker leaves to the others, for each connection that it is ahead by."""
+_FARTHEST = 8
+"""Connections ahead that count: nobody waits longer than 16 ms for a worker to step forward."""
 
 _logger = logging.getLogger("uvicorn.error")
 
@@ -75,21 +75,30 @@ class Acceptor:
             await asyncio.wait(self._handovers)
 
     def _wake(self) -> None:
-        if self._ahead():
-            self._loop.remove_reader(self._listener.fileno())
-            self._later = self._loop.call_later(_STEP_BACK, self._resume)
+        ahead = self._ahead()
+        if ahead > 0:
+            self._step_back(_STEP_BACK * min(ahead, _FARTHEST))
         else:
             self._take(1)
+
+    def _step_back(self, seconds: float) -> None:
+        self._loop.remove_reader(self._listener.fileno())
+        self._later = self._loop.call_later(seconds, self._resume)
 
     def _resume(self) -> None:
         self._later = None
         self._loop.add_reader(self._listener.fileno(), self._wake)
-        self._take(_AT_ONCE)
+        # What still waits nobody else has wanted. Where many are open, a few more at once do
+        # not make the spread uneven, and a burst is taken sooner.
+        self._take(1 + self._open() // 8)
 
-    def _ahead(self) -> bool:
+    def _open(self) -> int:
+        return len(self._connections) + self._connections.arriving
+
+    def _ahead(self) -> int:
+        """Return how many connections more than the least loaded worker this one has."""
         fewest = self._scoreboard.fewest_connections()
-        mine = len(self._connections) + self._connections.arriving
-        return fewest is not None and mine > fewest
+        return 0 if fewest is None else self._open() - fewest
 
     def _take(self, count: int) -> None:
         for _ in range(count):
@@ -111,8 +120,7 @@ class Acceptor:
     def _pause(self, error: OSError) -> None:
         """Wait a second where accepting fails, as asyncio does: most often too many open files."""
         _logger.error("cannot accept a connection: %s", error)
-        self._loop.remove_reader(self._listener.fileno())
-        self._later = self._loop.call_later(1, self._resume)
+        self._step_back(1)
 
     async def _hand_over(self, sock: socket.socket) -> None:
         try:

@@ -79,6 +79,11 @@ class CountedConnections(set[Any]):
         super().discard(element)
         self.publish()
 
+    @override
+    def remove(self, element: Any, /) -> None:
+        super().remove(element)
+        self.publish()
+
 
 class WebServer(Server):
     """uvicorn's server, with a drain that loses no request."""
