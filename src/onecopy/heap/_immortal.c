@@ -72,6 +72,18 @@ static int walk_groups(Walk *walk, PyObject *groups, PyObject *tallies)
     return 0;
 }
 
+/* Once all that the program can reach is marked: the collector takes no interest in what is immortal, so this costs one pass over its
+   lists, where a collection of the unmarked heap goes through every reference twice. What is left to it is garbage, which must not be
+   sealed, and what only C refers to. */
+static int collect(void)
+{
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *found = gc == NULL ? NULL : PyObject_CallMethod(gc, "collect", NULL);
+    Py_XDECREF(gc);
+    Py_XDECREF(found);
+    return found == NULL ? -1 : 0;
+}
+
 PyDoc_STRVAR(seal_doc, "seal(groups, frames, walkers, file_type, instance_dicts, utf8, weakrefs)\n\n"
                        "Mark everything reachable. Returns (rows by type, tallies by group, open files, failures of walkers).");
 
@@ -101,7 +113,7 @@ static PyObject *seal(PyObject *module, PyObject *args)
     walk.own = own;
     walk.own_count = sizeof(own) / sizeof(own[0]);
     if (tallies != NULL && walk_start(&walk, WALK_SEAL, walkers, file_type) == 0 && walk_groups(&walk, groups, tallies) == 0 &&
-        walk_rest(&walk, frames) == 0) {
+        walk_program(&walk, frames) == 0 && collect() == 0 && walk_tracked(&walk) == 0) {
         PyObject *rows = rows_of(&walk.kinds, sealed_row);
         result = rows == NULL ? NULL : Py_BuildValue("(NOOO)", rows, tallies, walk.files, walk.failures);
     }
@@ -153,7 +165,7 @@ static PyObject *use(PyObject *module, PyObject *args)
     PyObject *const own[] = {frames, args};
     Walk walk = {.fill_dicts = true, .fill_utf8 = true, .own = own, .own_count = sizeof(own) / sizeof(own[0])};
     PyObject *result = NULL;
-    if (walk_start(&walk, WALK_USE, walkers, file_type) == 0 && walk_rest(&walk, frames) == 0) {
+    if (walk_start(&walk, WALK_USE, walkers, file_type) == 0 && walk_program(&walk, frames) == 0 && walk_tracked(&walk) == 0) {
         result = rows_of(&walk.kinds, used_row);
     }
     walk_end(&walk);

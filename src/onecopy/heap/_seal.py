@@ -62,7 +62,6 @@ def seal(
     if not tried.works:
         return _freeze_only(tried.reason or "the self-test failed", started)
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.disable()
     try:
         from onecopy.heap import _immortal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from onecopy import heap
 from tests.heap.forked import fresh, in_child, not_marked, reached
@@ -17,7 +17,7 @@ class _Holder(Protocol):
     def __init__(self, value: object) -> None: ...
 
     @property
-    def value(self) -> Any: ...
+    def value(self) -> list[object]: ...
 
 
 class _Module(Protocol):

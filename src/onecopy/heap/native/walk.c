@@ -10,9 +10,9 @@ static int no_memory(void)
     return -1;
 }
 
-/* ---- the stack: each step holds a reference, so that nothing on it can go away ---- */
+/* ---- the stack, and what is set aside ---- */
 
-static int push(Walk *walk, PyObject *op)
+static int push(Walk *walk, PyObject *op, Kind *kind)
 {
     if (walk->depth == walk->capacity) {
         size_t capacity = walk->capacity == 0 ? 1024 : walk->capacity * 2;
@@ -23,7 +23,7 @@ static int push(Walk *walk, PyObject *op)
         walk->stack = stack;
         walk->capacity = capacity;
     }
-    walk->stack[walk->depth++] = (Step){Py_NewRef(op), 0};
+    walk->stack[walk->depth++] = (Step){Py_NewRef(op), kind, 0};
     return 0;
 }
 
@@ -132,7 +132,7 @@ static int see(Walk *walk, PyObject *op)
     if (walk->mode == WALK_USE && count_use(walk, kind, op, cached > 0) < 0) {
         return -1;
     }
-    return kind->leaf ? 0 : push(walk, op);
+    return kind->leaf ? 0 : push(walk, op, kind);
 }
 
 int walk_see(PyObject *op, void *walk)
@@ -254,11 +254,8 @@ int walk_drain(Walk *walk)
 {
     while (walk->depth > 0) {
         PyObject *op = walk->stack[walk->depth - 1].op;
-        const Kind *kind = kinds_get(walk, op);
+        const Kind *kind = walk->stack[walk->depth - 1].kind;
         int done;
-        if (kind == NULL) {
-            return -1;
-        }
         switch (kind->cursor) {
         case CURSOR_LIST:
             done = step_items(walk, ((PyListObject *)op)->ob_item, PyList_GET_SIZE(op));
@@ -303,6 +300,24 @@ static int see_aside(Walk *walk)
     return 0;
 }
 
+static bool walk_has_seen(const Walk *walk, PyObject *op)
+{
+    return (walk->mode == WALK_SEAL && mark_is_of(op, walk->epoch)) || addresses_has(&walk->seen, op);
+}
+
+static bool is_own(const Walk *walk, const PyObject *op)
+{
+    if (op == walk->files || op == walk->failures) {
+        return true;
+    }
+    for (size_t i = 0; i < walk->own_count; i++) {
+        if (walk->own[i] == op) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* A local variable may be the only one to hold an object that the collector does not track: a large str, an array. PyFrame_GetVar
    reads one without leaving a dict of all of them in the frame. */
 static int see_locals(Walk *walk, PyFrameObject *frame)
@@ -316,11 +331,7 @@ static int see_locals(Walk *walk, PyFrameObject *frame)
             PyErr_Clear();
             continue;
         }
-        bool own = false;
-        for (size_t j = 0; j < walk->own_count; j++) {
-            own = own || walk->own[j] == value;
-        }
-        done = own ? 0 : walk_see(value, walk);
+        done = is_own(walk, value) ? 0 : walk_see(value, walk);
         Py_DECREF(value);
     }
     if (done == 0 && (code->co_flags & CO_OPTIMIZED) == 0) {
@@ -356,72 +367,63 @@ static int see_frames(Walk *walk, PyObject *frames)
     return 0;
 }
 
-static bool is_own(const Walk *walk, const PyObject *op)
+/* A tuple or frozenset that nothing refers to which was reached may be half built, and its builder insists on a count of one: what it
+   holds is walked, and it stays as it is. */
+static int see_parts(Walk *walk, PyObject *op)
 {
-    if (op == walk->files || op == walk->failures) {
-        return true;
-    }
-    for (size_t i = 0; i < walk->own_count; i++) {
-        if (walk->own[i] == op) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static int see_tracked(PyObject *op, void *argument)
-{
-    Walk *walk = argument;
-    if (is_own(walk, op) || PyTuple_CheckExact(op) || PyFrozenSet_CheckExact(op)) {
-        return 1;
-    }
-    if (walk_see(op, walk) < 0 || walk_drain(walk) < 0) {
-        walk->failed = true;
-        return 0;
-    }
-    return 1;
-}
-
-/* A tuple or frozenset that nothing reached refers to may be half built, and its builder insists on a count of one: what it holds is
-   walked, and it stays as it is. */
-static int see_unowned(PyObject *op, void *argument)
-{
-    Walk *walk = argument;
-    if (!(PyTuple_CheckExact(op) || PyFrozenSet_CheckExact(op)) || is_own(walk, op) || mark_is_immortal(op) || addresses_has(&walk->seen, op)) {
-        return 1;
-    }
     Kind *kind = kinds_get(walk, op);
-    int added = kind == NULL ? -1 : addresses_add(&walk->half_built, op);
-    if (added > 0) {
-        kind->left_objects++;
-        if (Py_TYPE(op)->tp_traverse(op, walk_see, walk) != 0 || walk_drain(walk) < 0) {
-            added = -1;
-        }
+    if (kind == NULL) {
+        return -1;
     }
-    if (added < 0) {
-        walk->failed = true;
-        return 0;
-    }
-    return 1;
+    kind->left_objects++;
+    return Py_TYPE(op)->tp_traverse(op, walk_see, walk) != 0 ? -1 : walk_drain(walk);
 }
 
-int walk_rest(Walk *walk, PyObject *frames)
+static bool may_be_half_built(PyObject *op)
 {
-    walk->group = (Tally){0, 0};
-    if (see_aside(walk) < 0 || walk_see(PyImport_GetModuleDict(), walk) < 0 || walk_drain(walk) < 0 || see_frames(walk, frames) < 0) {
-        return -1;
-    }
-    PyUnstable_GC_VisitObjects(see_tracked, walk);
-    if (!walk->failed) {
-        PyUnstable_GC_VisitObjects(see_unowned, walk);
-    }
-    if (walk->failed) {
-        if (!PyErr_Occurred()) {
-            PyErr_SetString(PyExc_RuntimeError, "the walk over the heap failed");
+    return PyTuple_CheckExact(op) || PyFrozenSet_CheckExact(op);
+}
+
+static int see_tracked(Walk *walk, PyObject *tracked)
+{
+    Py_ssize_t size = PyList_GET_SIZE(tracked);
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *op = PyList_GET_ITEM(tracked, i);
+        if (!may_be_half_built(op) && !is_own(walk, op) && (walk_see(op, walk) < 0 || walk_drain(walk) < 0)) {
+            return -1;
         }
-        return -1;
+    }
+    /* Last, when all that could refer to them has been seen. */
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *op = PyList_GET_ITEM(tracked, i);
+        if (may_be_half_built(op) && !is_own(walk, op) && !walk_has_seen(walk, op) && see_parts(walk, op) < 0) {
+            return -1;
+        }
     }
     return 0;
+}
+
+int walk_program(Walk *walk, PyObject *frames)
+{
+    walk->group = (Tally){0, 0};
+    if (see_aside(walk) < 0 || walk_see(PyImport_GetModuleDict(), walk) < 0 || walk_drain(walk) < 0) {
+        return -1;
+    }
+    return see_frames(walk, frames);
+}
+
+int walk_tracked(Walk *walk)
+{
+    PyObject *gc = PyImport_ImportModule("gc");
+    PyObject *tracked = gc == NULL ? NULL : PyObject_CallMethod(gc, "get_objects", NULL);
+    Py_XDECREF(gc);
+    if (tracked == NULL) {
+        return -1;
+    }
+    PyObject_GC_UnTrack(tracked);
+    int done = see_tracked(walk, tracked);
+    Py_DECREF(tracked);
+    return done;
 }
 
 /* ---- start and end ---- */
@@ -472,7 +474,6 @@ void walk_end(Walk *walk)
     Py_CLEAR(walk->failures);
     addresses_clear(&walk->seen);
     addresses_clear(&walk->set_aside);
-    addresses_clear(&walk->half_built);
     addresses_clear(&walk->pages);
     kinds_clear(&walk->kinds);
 }

@@ -17,13 +17,14 @@ typedef enum {
 } WalkMode;
 
 typedef struct {
-    PyObject *op;
+    PyObject *op; /* owned, so that nothing on the stack can go away */
+    Kind *kind;
     Py_ssize_t position;
 } Step;
 
 typedef struct {
-    PyTypeObject *type; /* borrowed */
-    PyObject *walker;   /* borrowed */
+    PyTypeObject *type; /* owned */
+    PyObject *walker;   /* owned */
 } Walker;
 
 struct Walk {
@@ -35,7 +36,6 @@ struct Walk {
     bool fill_weakrefs;
     Addresses seen;      /* what cannot carry the mark of this walk */
     Addresses set_aside; /* of the program, met while walking data only */
-    Addresses half_built;
     Addresses pages;     /* written to by use */
     KindTable kinds;
     Step *stack;
@@ -70,7 +70,10 @@ int walk_drain(Walk *walk);
 /* Sees and follows one group of data; its tally is in walk->group afterwards. */
 int walk_group(Walk *walk, PyObject *value);
 
-/* Sees and follows what is not data: what was set aside, running frames' locals, everything the collector tracks. */
-int walk_rest(Walk *walk, PyObject *frames);
+/* Sees and follows what is not data: what was set aside, the modules, the locals of running frames. */
+int walk_program(Walk *walk, PyObject *frames);
+
+/* Sees and follows what the collector tracks and nothing so far has led to: what only C refers to. */
+int walk_tracked(Walk *walk);
 
 #endif
