@@ -14,7 +14,7 @@ BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/o
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format lock build clean
+.PHONY: help demo test coverage check format lock build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-zA-Z%-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,8 +22,11 @@ help: ## List the targets
 demo: $(VENV)/.ready-run ## Start the gazetteer with four workers and one copy of its data
 	@$(BIN)/python examples/gazetteer/demo.py $(ARGS)
 
-test: $(VENV)/.ready-dev ## Run the tests and show what they cover
+test: $(VENV)/.ready-dev ## Run the tests and show what they cover in their own process
 	$(BIN)/python -m pytest --cov $(ARGS)
+
+coverage: $(VENV)/.ready-dev ## Run the tests, and measure the processes that they start too
+	$(BIN)/python -m pytest --cov --cov-config tests/coverage-of-processes.toml $(ARGS)
 
 check: $(VENV)/.ready-dev ## Lint, format, types, layers
 	$(BIN)/ruff check .
