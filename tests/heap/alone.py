@@ -48,5 +48,18 @@ def scenarios_of(module: ModuleType) -> list[Callable[[], None]]:
     ]
 
 
+def run_in_turn(modules: list[str]) -> None:
+    """Run every scenario of these modules, each in a child of its own, and print its name."""
+    for module in modules:
+        for scenario in scenarios_of(importlib.import_module(module)):
+            print(f"{module}:{scenario.__name__}", flush=True)
+            pid = os.fork()
+            if pid == 0:
+                scenario()
+                sys.exit(0)
+            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            assert code == 0, f"{scenario.__name__} ended with exit code {code}"
+
+
 if __name__ == "__main__":
     getattr(importlib.import_module(sys.argv[1]), sys.argv[2])()

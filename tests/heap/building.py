@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sysconfig
@@ -12,11 +11,13 @@ from typing import Final
 from tests.heap.alone import ROOT
 
 HEAP: Final = ROOT / "src" / "onecopy" / "heap"
-COMPILER: Final = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc") or "cc"
+COMPILERS: Final = tuple(found for name in ("gcc", "clang") if (found := shutil.which(name)))
 WARNINGS: Final = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wstrict-prototypes", "-Werror")
 
 
-def extension(sources: list[Path], name: str, folder: Path, *options: str) -> Path:
+def compile_extension(
+    sources: list[Path], name: str, folder: Path, *options: str, compiler: str = COMPILERS[0]
+) -> Path:
     """Compile an extension module into a folder.
 
     Raises:
@@ -24,7 +25,7 @@ def extension(sources: list[Path], name: str, folder: Path, *options: str) -> Pa
     """
     target = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     includes = {sysconfig.get_path("include"), sysconfig.get_path("platinclude")}
-    command = [COMPILER, "-std=c11", "-fPIC", "-shared", "-fno-strict-aliasing", *options]
+    command = [compiler, "-std=c11", "-fPIC", "-shared", "-fno-strict-aliasing", *options]
     command += [f"-I{each}" for each in includes] + [str(each) for each in sources]
     ended = subprocess.run(
         [*command, "-o", str(target)], capture_output=True, text=True, check=False

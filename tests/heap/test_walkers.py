@@ -12,7 +12,7 @@ from tests.heap.scenarios import registry
 @pytest.fixture(scope="module")
 def hidden(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hidden")
-    building.extension([Path(__file__).parent / "native" / "hidden.c"], "hidden", folder)
+    building.compile_extension([Path(__file__).parent / "native" / "hidden.c"], "hidden", folder)
     return folder
 
 
