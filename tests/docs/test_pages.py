@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 import pytest
+
 from tests.docs.pages import PAGES, ROOT, anchors_of, commands_of, links_of, python_of, shown
 from tests.running import service
 
