@@ -21,6 +21,7 @@ from onecopy import datasets, heap
 from onecopy.errors import OneCopyError, UserCodeError, user_traceback
 from onecopy.server.app_import import import_app
 from onecopy.server.channel import Channel, Closed
+from onecopy.server.collection import rare_collections
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.lifespan import ImageLifespan, inherited
 from onecopy.server.narration import Narrator, megabytes
@@ -63,10 +64,11 @@ class Image:
         Raises:
             OneCopyError: one of these failed.
         """
-        self._import()
-        self._load_datasets()
-        self._run_warmers()
-        self._start_lifespan()
+        with rare_collections():
+            self._import()
+            self._load_datasets()
+            self._run_warmers()
+            self._start_lifespan()
         self.collecting = gc.isenabled()
         self._warn_of_threads()
         facts = self._seal()

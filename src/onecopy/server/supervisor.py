@@ -242,6 +242,11 @@ class Supervisor:
                 f"{megabytes(each * count)}"
             )
         self._run.narrator.info(said)
+        if sys.platform != "linux":
+            self._run.narrator.info(
+                "this system does not tell shared from private memory, and supervises less: "
+                "onecopy is made for Linux"
+            )
         self._run.narrator.info(f"onecopy serves {self._settings.url} (Press CTRL+C to quit)")
         self._run.narrator.end_of_start()
 
