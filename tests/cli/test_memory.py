@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.cli.terminal import Terminal, onecopy
-from tests.running import DEADLINE, ONECOPY, Service, service, wait_until
 
 from onecopy import heap
 from onecopy.cli import choice, memory
 from onecopy.server.control import running_supervisors
+from tests.cli.terminal import Terminal, onecopy
+from tests.running import DEADLINE, ONECOPY, Service, service, wait_until
 
 SHOP = """
 from onecopy import OneCopy

@@ -74,7 +74,8 @@ class Dataset[T]:
 
     @property
     def objects(self) -> int | None:
-        """How many Python objects the data consists of; None while it is not loaded.
+        """How many Python objects the data consists of; None while it is not loaded, and where
+        no heap can be sealed and so none be counted.
 
         Source: the seal where there was one, else a walk at the first request (`heap.size`).
         """
@@ -83,7 +84,7 @@ class Dataset[T]:
 
     @property
     def bytes(self) -> int | None:
-        """The bytes of those objects, by the same source; None while the data is not loaded."""
+        """The bytes of those objects, by the same source; None where `objects` is None."""
         tally = self._measured()
         return tally.bytes if tally is not None else None
 
@@ -101,7 +102,8 @@ class Dataset[T]:
             # Here, because a process that never asks need not load the extension.
             from onecopy import heap
 
-            self._tally = heap.size(self._value)
+            if heap.self_test().works:
+                self._tally = heap.size(self._value)
         return self._tally
 
     def _load(self) -> None:
