@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from onecopy import datasets, heap
 from onecopy.errors import OneCopyError, UserCodeError
+from onecopy.server.collection import rare_collections
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.narration import megabytes
 from onecopy.server.preload import preload
@@ -162,9 +163,10 @@ def _install() -> None:
     def setup(self: Arbiter, app: BaseApplication) -> None:
         preloads = app.cfg.preload_app
         app.cfg.set("preload_app", True)
-        set_up(self, app)
-        _warn_of_settings(self, preloads)
-        master.load(self)
+        with rare_collections():
+            set_up(self, app)
+            _warn_of_settings(self, preloads)
+            master.load(self)
 
     def sealed_spawn_worker(self: Arbiter) -> int:
         master.seal(self)
