@@ -72,6 +72,14 @@ static int walk_groups(Walk *walk, PyObject *groups, PyObject *tallies)
     return 0;
 }
 
+static Dicts dicts_of(PyObject *asked)
+{
+    if (asked == Py_None) {
+        return DICTS_AS_USED;
+    }
+    return asked == Py_True ? DICTS_ALL : DICTS_NONE;
+}
+
 /* Once all that the program can reach is marked: the collector takes no interest in what is immortal, so this costs one pass over its
    lists, where a collection of the unmarked heap goes through every reference twice. What is left to it is garbage, which must not be
    sealed, and what only C refers to. */
@@ -94,10 +102,10 @@ static PyObject *seal(PyObject *module, PyObject *args)
     PyObject *frames;
     PyObject *walkers;
     PyObject *file_type;
-    int dicts;
+    PyObject *dicts;
     int utf8;
     int weakrefs;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!ppp", &PyDict_Type, &groups, &PyList_Type, &frames, &PyDict_Type, &walkers, &PyType_Type, &file_type, &dicts,
+    if (!PyArg_ParseTuple(args, "O!O!O!O!Opp", &PyDict_Type, &groups, &PyList_Type, &frames, &PyDict_Type, &walkers, &PyType_Type, &file_type, &dicts,
                           &utf8, &weakrefs)) {
         return NULL;
     }
@@ -109,11 +117,11 @@ static PyObject *seal(PyObject *module, PyObject *args)
     PyObject *result = NULL;
     PyObject *tallies = PyDict_New();
     PyObject *const own[] = {groups, frames, tallies, args};
-    Walk walk = {.epoch = ++last_epoch, .fill_dicts = dicts != 0, .fill_utf8 = utf8 != 0, .fill_weakrefs = weakrefs != 0};
+    Walk walk = {.epoch = ++last_epoch, .dicts = dicts_of(dicts), .fill_utf8 = utf8 != 0, .fill_weakrefs = weakrefs != 0};
     walk.own = own;
     walk.own_count = sizeof(own) / sizeof(own[0]);
     if (tallies != NULL && walk_start(&walk, WALK_SEAL, walkers, file_type) == 0 && walk_groups(&walk, groups, tallies) == 0 &&
-        walk_program(&walk, frames) == 0 && collect() == 0 && walk_tracked(&walk) == 0) {
+        walk_program(&walk, frames) == 0 && walk_late_dicts(&walk) == 0 && collect() == 0 && walk_tracked(&walk) == 0) {
         PyObject *rows = rows_of(&walk.kinds, sealed_row);
         result = rows == NULL ? NULL : Py_BuildValue("(NOOO)", rows, tallies, walk.files, walk.failures);
     }
@@ -163,7 +171,7 @@ static PyObject *use(PyObject *module, PyObject *args)
     }
     int collecting = PyGC_Disable();
     PyObject *const own[] = {frames, args};
-    Walk walk = {.fill_dicts = true, .fill_utf8 = true, .own = own, .own_count = sizeof(own) / sizeof(own[0])};
+    Walk walk = {.dicts = DICTS_AS_USED, .fill_utf8 = true, .own = own, .own_count = sizeof(own) / sizeof(own[0])};
     PyObject *result = NULL;
     if (walk_start(&walk, WALK_USE, walkers, file_type) == 0 && walk_program(&walk, frames) == 0 && walk_tracked(&walk) == 0) {
         result = rows_of(&walk.kinds, used_row);

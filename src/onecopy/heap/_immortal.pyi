@@ -15,7 +15,7 @@ def seal(
     frames: list[FrameType],
     walkers: dict[type[Any], Callable[[Any], Iterable[object]]],
     file_type: type[Any],
-    instance_dicts: bool,
+    instance_dicts: bool | None,
     utf8: bool,
     weakrefs: bool,
     /,

@@ -29,7 +29,7 @@ _REASONS = {
 def seal(
     groups: Mapping[str, object] | None = None,
     *,
-    instance_dicts: bool = True,
+    instance_dicts: bool | None = None,
     utf8: bool = True,
     weakrefs: bool = False,
 ) -> SealReport:
@@ -44,12 +44,13 @@ def seal(
 
     Args:
         groups: values to tell apart in the report, by name: the datasets.
-        instance_dicts: make the `__dict__` of each instance now (64 bytes each). Otherwise the
-            first `vars(obj)` in a child, or the first answer that serialises the object, copies the
-            page it lies in.
-        utf8: keep the UTF-8 form of each string that is not ASCII (its length in UTF-8, rounded up
-            to 16 bytes). Otherwise the first JSON encoder that writes the string in a child copies
-            its page.
+        instance_dicts: give each instance its `__dict__` now (64 bytes each), so that the first
+            `vars(obj)` in a child does not copy the page the instance lies in. None: where some
+            instance of the class has one already, because the program asked for it while it loaded
+            or warmed up. Reading attributes does not ask for it.
+        utf8: keep the UTF-8 form of each string of up to 256 characters that is not ASCII (its
+            length in UTF-8, rounded up to 16 bytes). Otherwise the first JSON encoder that writes
+            the string in a child copies its page.
         weakrefs: make the weak reference of each instance of a class (88 bytes each), for programs
             that take one to many sealed objects.
 

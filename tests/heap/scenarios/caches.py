@@ -20,6 +20,10 @@ class Plain:
         self.text = f"text {number}"
 
 
+class Other(Plain):
+    pass
+
+
 @dataclass(slots=True)
 class Slotted:
     number: int
@@ -73,16 +77,37 @@ def a_zone_of_the_user_is_not_asked() -> None:
 
 def instance_dicts() -> None:
     instances = [Plain(i) for i in range(COUNT)]
-    heap.seal()
+    heap.seal(instance_dicts=True)
     stays_shared(lambda: sum(len(vars(each)) for each in instances))
 
 
-def instance_dicts_left_empty() -> None:
-    """The option, and the proof that the case above tests something."""
+def instance_dicts_of_classes_that_use_them() -> None:
+    """One look at one instance is enough, be it the last that the walk comes to."""
     instances = [Plain(i) for i in range(COUNT)]
+    others = [Other(i) for i in range(COUNT)]
+    assert vars(instances[-1])
+    report = heap.seal({"instances": instances, "others": others})
+    assert report.types["dict"].objects > COUNT
+    stays_shared(lambda: sum(len(vars(each)) for each in instances))
+    # No instance of this class was looked at: none was given a dict.
+    assert copied_by(lambda: sum(len(vars(each)) for each in others)) > 5 * OWN_PAGES
+
+
+def instance_dicts_left_empty() -> None:
+    instances = [Plain(i) for i in range(COUNT)]
+    assert vars(instances[0])
     heap.seal(instance_dicts=False)
     stays_shared(lambda: sum(each.number + len(each.text) for each in instances))
     assert copied_by(lambda: sum(len(vars(each)) for each in instances)) > 5 * OWN_PAGES
+
+
+def strings_too_long_for_their_utf8_to_be_kept() -> None:
+    texts = ["ä" * 257 + str(i) for i in range(1000)]
+    shorter = ["ä" * 252 + str(i) for i in range(1000)]
+    before = heap.size([texts, shorter]).bytes
+    heap.seal()
+    kept = heap.size([texts, shorter]).bytes - before
+    assert 1000 * 504 < kept < 1000 * 520
 
 
 def utf8_of_strings() -> None:

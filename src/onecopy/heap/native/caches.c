@@ -2,6 +2,10 @@
 
 #include "times.h"
 
+enum {
+    LONGEST_UTF8 = 256 /* characters: longer strings have pages of their own, more or less, and their UTF-8 would take as much again */
+};
+
 static int fill_str(Walk *walk, PyObject *op)
 {
     int wrote = 0;
@@ -9,7 +13,8 @@ static int fill_str(Walk *walk, PyObject *op)
         (void)PyUnicode_Type.tp_hash(op);
         wrote = 1;
     }
-    if (walk->fill_utf8 && !PyUnicode_IS_COMPACT_ASCII(op) && ((PyCompactUnicodeObject *)op)->utf8 == NULL) {
+    if (walk->fill_utf8 && !PyUnicode_IS_COMPACT_ASCII(op) && ((PyCompactUnicodeObject *)op)->utf8 == NULL &&
+        PyUnicode_GET_LENGTH(op) <= LONGEST_UTF8) {
         Py_ssize_t length;
         if (PyUnicode_AsUTF8AndSize(op, &length) == NULL) {
             PyErr_Clear(); /* a lone surrogate: nothing to keep, for a child neither */
@@ -62,17 +67,27 @@ static int fill_tuple_hash(PyObject *op)
 }
 #endif
 
-static int fill_dict(PyObject *op)
+int caches_fill_dict(PyObject *op)
 {
-    if (instance_dict(op) != NULL) {
-        return 0;
-    }
     PyObject *dict = PyObject_GenericGetDict(op, NULL);
     if (dict == NULL) {
         return -1;
     }
     Py_DECREF(dict);
     return 1;
+}
+
+static int fill_dict(const Walk *walk, Kind *kind, PyObject *op)
+{
+    if (instance_dict(op) != NULL) {
+        kind->dicts_used = true;
+        return 0;
+    }
+    if (walk->dicts == DICTS_ALL || (walk->dicts == DICTS_AS_USED && kind->dicts_used)) {
+        return caches_fill_dict(op);
+    }
+    kind->dicts_passed = true;
+    return 0;
 }
 
 /* The first weak reference without a callback is kept in the object and given to all who ask for one: made here, and kept for good. */
@@ -112,9 +127,8 @@ int caches_fill(Walk *walk, Kind *kind, PyObject *op)
 #endif
         break;
     }
-    if (kind->keeps_dict && (walk->fill_dicts || !kind->names_seen)) {
-        kind->names_seen = true;
-        int made = fill_dict(op);
+    if (kind->keeps_dict) {
+        int made = fill_dict(walk, kind, op);
         if (made < 0) {
             return -1;
         }

@@ -27,6 +27,9 @@ static int walk_type(Walk *walk, PyObject *op)
     if (see_all(walk, parts, sizeof(parts) / sizeof(parts[0])) < 0) {
         return -1;
     }
+    if (kinds_see_shared_names(walk, type) < 0) {
+        return -1;
+    }
     traverseproc traverse = Py_TYPE(op)->tp_traverse;
     return traverse == NULL ? 0 : traverse(op, walk_see, walk);
 }

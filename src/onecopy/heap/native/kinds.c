@@ -17,7 +17,12 @@ typedef struct {
     Py_ssize_t used;
 } DictKeys;
 
-static bool dict_sizes_known;
+typedef struct {
+    PyObject *key;
+    PyObject *value;
+} NamedEntry;
+
+static bool dict_layout_known;
 
 static Py_ssize_t dict_table_size(PyObject *op)
 {
@@ -36,6 +41,25 @@ static Py_ssize_t dict_table_size(PyObject *op)
     Py_ssize_t entries = (((Py_ssize_t)1 << keys->log2_size) << 1) / 3;
     Py_ssize_t entry = (keys->kind == 0 ? 3 : 2) * (Py_ssize_t)sizeof(PyObject *);
     return (Py_ssize_t)sizeof(DictKeys) + ((Py_ssize_t)1 << keys->log2_index_bytes) + entries * entry;
+}
+
+static const NamedEntry *named_entries(const DictKeys *keys)
+{
+    return (const NamedEntry *)(const void *)((const char *)(keys + 1) + ((size_t)1 << keys->log2_index_bytes));
+}
+
+int kinds_see_shared_names(Walk *walk, PyTypeObject *type)
+{
+    const DictKeys *keys = (const DictKeys *)(const void *)((PyHeapTypeObject *)type)->ht_cached_keys;
+    if (keys == NULL || !dict_layout_known) {
+        return 0;
+    }
+    for (Py_ssize_t i = 0; i < keys->used; i++) {
+        if (walk_see_if_any(walk, named_entries(keys)[i].key) < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 static Py_ssize_t str_size(const Kind *kind, PyObject *op)
@@ -167,7 +191,7 @@ static void choose_sizing(Kind *kind, PyObject *first)
         kind->sizing = SIZE_STR;
     } else if (type == &PyList_Type) {
         kind->sizing = SIZE_LIST;
-    } else if (type == &PyDict_Type && dict_sizes_known) {
+    } else if (type == &PyDict_Type && dict_layout_known) {
         kind->sizing = SIZE_DICT;
     } else if (type == &PySet_Type || type == &PyFrozenSet_Type) {
         kind->sizing = SIZE_SET;
@@ -341,16 +365,15 @@ static Kind *add(Walk *walk, PyObject *first)
     return walk_see((PyObject *)kind->type, walk) < 0 ? NULL : kind;
 }
 
+Kind *kinds_find(const KindTable *table, const PyTypeObject *type)
+{
+    return table->size == 0 ? NULL : table->slots[slot_of(table->slots, table->size, type)];
+}
+
 Kind *kinds_get(Walk *walk, PyObject *op)
 {
-    KindTable *table = &walk->kinds;
-    if (table->size != 0) {
-        Kind *kind = table->slots[slot_of(table->slots, table->size, Py_TYPE(op))];
-        if (kind != NULL) {
-            return kind;
-        }
-    }
-    return add(walk, op);
+    Kind *kind = kinds_find(&walk->kinds, Py_TYPE(op));
+    return kind != NULL ? kind : add(walk, op);
 }
 
 void kinds_clear(KindTable *table)
@@ -367,13 +390,19 @@ void kinds_clear(KindTable *table)
     *table = (KindTable){0};
 }
 
-static int dict_size_is_right(const char *text, PyObject *globals)
+static int layout_is_right(const char *text, PyObject *globals)
 {
     PyObject *dict = PyRun_String(text, Py_eval_input, globals, globals);
     PyObject *answer = dict == NULL ? NULL : PyObject_CallMethod(dict, "__sizeof__", NULL);
     int right = -1;
     if (answer != NULL) {
         right = PyLong_AsSsize_t(answer) == (Py_ssize_t)sizeof(PyDictObject) + dict_table_size(dict);
+    }
+    const DictKeys *keys = dict == NULL ? NULL : (const DictKeys *)(const void *)((PyDictObject *)dict)->ma_keys;
+    Py_ssize_t position = 0;
+    PyObject *key;
+    if (right == 1 && PyDict_Next(dict, &position, &key, NULL) && PyUnicode_CheckExact(key)) {
+        right = keys->used == PyDict_GET_SIZE(dict) && named_entries(keys)[0].key == key;
     }
     Py_XDECREF(answer);
     Py_XDECREF(dict);
@@ -386,9 +415,9 @@ int kinds_start(void)
     PyObject *globals = PyDict_New();
     int right = globals == NULL ? -1 : 1;
     for (size_t i = 0; right == 1 && SAMPLES[i] != NULL; i++) {
-        right = dict_size_is_right(SAMPLES[i], globals);
+        right = layout_is_right(SAMPLES[i], globals);
     }
     Py_XDECREF(globals);
-    dict_sizes_known = right == 1;
+    dict_layout_known = right == 1;
     return right < 0 ? -1 : 0;
 }

@@ -46,7 +46,8 @@ typedef struct Kind {
     bool sequence_of_parts; /* an exact tuple or frozenset: may be half built when nothing refers to it */
     bool keeps_dict;   /* makes its __dict__ at the first use of it */
     bool keeps_weakrefs;
-    bool names_seen;   /* one __dict__ was made, which shows the names that the type's instances share */
+    bool dicts_used;   /* some instance had its __dict__ when it was met */
+    bool dicts_passed; /* some instance was met before that, and left without */
     Tally marked;
     Py_ssize_t left_objects;
     Tally hidden;      /* of an unwalkable type */
@@ -66,6 +67,12 @@ void kinds_clear(KindTable *table);
 /* Bytes that the object itself takes, with what only it can own: the table of a list, the keys of a dict. */
 Py_ssize_t kinds_size(const Kind *kind, PyObject *op);
 
+/* The kind of a type that was met; NULL if it was not. */
+Kind *kinds_find(const KindTable *table, const PyTypeObject *type);
+
+/* Sees the names of the attributes that the instances of a class share: only the class refers to them. */
+int kinds_see_shared_names(Walk *walk, PyTypeObject *type);
+
 /* The __dict__ of an instance, borrowed; NULL while it has not been asked for. Where an instance has both a __dict__ and its values
    beside it, tp_traverse shows the values alone. Only for a kind that keeps_dict. */
 static inline PyObject *instance_dict(PyObject *op)
@@ -75,7 +82,7 @@ static inline PyObject *instance_dict(PyObject *op)
     return (place & 1) == 0 ? (PyObject *)place : NULL;
 }
 
-/* Compares the sizes worked out here with sys.getsizeof, once; where they differ, dicts are asked instead. */
+/* Checks what is known here of a dict's layout against the interpreter, once; where they differ, dicts are asked for their size. */
 int kinds_start(void);
 
 #endif

@@ -300,7 +300,7 @@ static int see_aside(Walk *walk)
     return 0;
 }
 
-static bool walk_has_seen(const Walk *walk, PyObject *op)
+static bool has_seen(const Walk *walk, PyObject *op)
 {
     return (walk->mode == WALK_SEAL && mark_is_of(op, walk->epoch)) || addresses_has(&walk->seen, op);
 }
@@ -396,7 +396,7 @@ static int see_tracked(Walk *walk, PyObject *tracked)
     /* Last, when all that could refer to them has been seen. */
     for (Py_ssize_t i = 0; i < size; i++) {
         PyObject *op = PyList_GET_ITEM(tracked, i);
-        if (may_be_half_built(op) && !is_own(walk, op) && !walk_has_seen(walk, op) && see_parts(walk, op) < 0) {
+        if (may_be_half_built(op) && !is_own(walk, op) && !has_seen(walk, op) && see_parts(walk, op) < 0) {
             return -1;
         }
     }
@@ -410,6 +410,33 @@ int walk_program(Walk *walk, PyObject *frames)
         return -1;
     }
     return see_frames(walk, frames);
+}
+
+static int fill_late_dict(PyObject *op, void *argument)
+{
+    Walk *walk = argument;
+    const Kind *kind = kinds_find(&walk->kinds, Py_TYPE(op));
+    if (kind == NULL || !kind->dicts_passed || !kind->dicts_used || instance_dict(op) != NULL || !has_seen(walk, op)) {
+        return 1;
+    }
+    if (caches_fill_dict(op) < 0 || walk_see(instance_dict(op), walk) < 0 || walk_drain(walk) < 0) {
+        walk->failed = true;
+        return 0;
+    }
+    return 1;
+}
+
+int walk_late_dicts(Walk *walk)
+{
+    bool late = false;
+    for (size_t i = 0; i < walk->kinds.size; i++) {
+        const Kind *kind = walk->kinds.slots[i];
+        late = late || (kind != NULL && kind->dicts_used && kind->dicts_passed);
+    }
+    if (late && walk->dicts == DICTS_AS_USED) {
+        PyUnstable_GC_VisitObjects(fill_late_dict, walk);
+    }
+    return walk->failed ? -1 : 0;
 }
 
 int walk_tracked(Walk *walk)

@@ -16,6 +16,13 @@ typedef enum {
     WALK_USE      /* what a program does that reads every object: take a reference, hash, encode, look at __dict__ */
 } WalkMode;
 
+/* Which instances are given their __dict__ before the fork. */
+typedef enum {
+    DICTS_NONE,
+    DICTS_ALL,
+    DICTS_AS_USED /* those of types of which some instance has one already */
+} Dicts;
+
 typedef struct {
     PyObject *op; /* owned, so that nothing on the stack can go away */
     Kind *kind;
@@ -31,7 +38,7 @@ struct Walk {
     WalkMode mode;
     uint32_t epoch;
     bool data_only;
-    bool fill_dicts;
+    Dicts dicts;
     bool fill_utf8;
     bool fill_weakrefs;
     Addresses seen;      /* what cannot carry the mark of this walk */
@@ -72,6 +79,9 @@ int walk_group(Walk *walk, PyObject *value);
 
 /* Sees and follows what is not data: what was set aside, the modules, the locals of running frames. */
 int walk_program(Walk *walk, PyObject *frames);
+
+/* Fills the __dict__ of instances that were met before the first of their type that has one. */
+int walk_late_dicts(Walk *walk);
 
 /* Sees and follows what the collector tracks and nothing so far has led to: what only C refers to. */
 int walk_tracked(Walk *walk);
