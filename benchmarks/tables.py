@@ -1,0 +1,165 @@
+"""The figures of each benchmark as the tables of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+type Result = dict[str, Any]
+
+
+def megabytes(count: float) -> str:
+    """Bytes as people read them, in powers of 1000."""
+    return f"{count / 1e6:,.0f} MB" if count < 999_500_000 else f"{count / 1e9:,.2f} GB"
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table; all columns but the first hold figures and are set to the right."""
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def machine(result: Result) -> str:
+    """What the figures were measured on and with."""
+    facts, versions = result["machine"], result["versions"]
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return (
+        f"{facts['cpu']}, {facts['cpus']} CPUs, {megabytes(facts['memory_bytes'])} of memory, "
+        f"{facts['kernel']}, CPython {facts['python']}; {packages}. "
+        f"Measured {result['measured_at'][:10]}."
+    )
+
+
+def servers(result: Result) -> str:
+    """The five servers: memory, throughput, readiness."""
+    found = result["figures"]["servers"]
+    plain = found[0]
+    rows = [
+        [
+            f"`{server['command']}`",
+            megabytes(server["loaded_pss_bytes"]),
+            f"{server['loaded_pss_bytes'] / plain['loaded_pss_bytes']:.2f}",
+            f"{server['requests_per_second']:,.0f}",
+            f"{server['requests_per_second'] / plain['requests_per_second']:.2f}",
+            f"{server['ready_seconds']:.1f}",
+        ]
+        for server in found
+    ]
+    heads = ["server", "memory", "ratio", "requests/s", "ratio", "ready after, s"]
+    return table(heads, rows)
+
+
+def aims(result: Result) -> str:
+    """The aims of `onecopy run`, and what was reached."""
+    figures = result["figures"]
+    by_name = {server["name"]: server for server in figures["servers"]}
+    four, one = by_name["onecopy run, 4 workers"], by_name["onecopy run, 1 worker"]
+    plain = by_name["gunicorn"]
+    reuse_port, ours = figures["spread"]
+    idle, _, after = one["worker_private_bytes"]
+    late = four["ready_seconds"] - figures["load_seconds"]
+    rows = [
+        _aim(
+            "memory of 4 workers / of 1 worker",
+            four["loaded_pss_bytes"] / one["loaded_pss_bytes"],
+            1.05,
+        ),
+        _aim(
+            "requests/s of plain Gunicorn / of `onecopy run`",
+            plain["requests_per_second"] / four["requests_per_second"],
+            1.0,
+        ),
+        _aim("ready after the load time alone, s", late, 1.0),
+        _aim("a worker's own memory, idle, MB", idle / 1e6, 5),
+        _aim(
+            f"a worker's own memory after {one['requests_before_last_reading']:,} requests, MB",
+            after / 1e6,
+            8,
+        ),
+        _aim("the supervisor's own memory, MB", four["root_private_bytes"] / 1e6, 6),
+        _aim(
+            "p99 of 8 clients on 4 workers, 2 ms handler / SO_REUSEPORT's",
+            ours["p99_ms"] / reuse_port["p99_ms"],
+            1.2,
+        ),
+    ]
+    return table(["figure", "measured", "aim, at most", "met"], rows)
+
+
+def spread(result: Result) -> str:
+    """Few clients on several workers: how evenly the connections are spread."""
+    rows = [
+        [
+            server["name"],
+            f"{server['p99_ms']:.1f}",
+            ", ".join(f"{value:.1f}" for value in server["p99_ms_runs"]),
+            f"{server['requests_per_second']:,.0f}",
+        ]
+        for server in result["figures"]["spread"]
+    ]
+    return table(["server", "p99, ms (median)", "of each run", "requests/s"], rows)
+
+
+def _aim(name: str, measured: float, limit: float) -> list[str]:
+    return [name, f"{measured:.2f}", f"{limit:g}", "yes" if measured <= limit else "**no**"]
+
+
+def sharing(result: Result) -> str:
+    """How much of each kind of data stays shared while a child uses it.
+
+    Figures: {"cases": [{"kind", "use", "copies", "frozen_copies"}]}; copies: what all processes
+    hold in all as a multiple of one copy, sealed, and with `gc.freeze()` alone (or None).
+    """
+    rows = [
+        [case["kind"], case["use"], _copies(case.get("frozen_copies")), _copies(case["copies"])]
+        for case in result["figures"]["cases"]
+    ]
+    return table(["data", "what the readers do", "`gc.freeze()` alone", "sealed"], rows)
+
+
+def seal(result: Result) -> str:
+    """How long a seal takes, and the memory that it needs for itself.
+
+    Figures: {"runs": [{"objects", "bytes", "seconds", "peak_extra_bytes"}]}.
+    """
+    rows = [
+        [
+            f"{run['objects'] / 1e6:,.1f} million",
+            megabytes(run["bytes"]),
+            f"{run['seconds']:.2f}",
+            f"{run['seconds'] / run['objects'] * 1e7:.2f}",
+            f"{run['peak_extra_bytes'] / run['bytes']:.1%}",
+        ]
+        for run in result["figures"]["runs"]
+    ]
+    heads = [
+        "objects",
+        "their bytes",
+        "seconds",
+        "seconds per 10 million",
+        "extra memory at the peak",
+    ]
+    return table(heads, rows)
+
+
+def eight_gigabytes(result: Result) -> str:
+    """Eight gigabytes of ordinary objects, and four workers that read all of it.
+
+    Figures: {"objects", "bytes", "seal_seconds", "readers", "one_copy_bytes", "total_bytes"}.
+    """
+    figures = result["figures"]
+    copies = figures["total_bytes"] / figures["one_copy_bytes"]
+    rows = [
+        ["objects", f"{figures['objects']:,}"],
+        ["one copy", megabytes(figures["one_copy_bytes"])],
+        ["sealed in", f"{figures['seal_seconds']:.1f} s"],
+        [
+            f"all processes after {figures['readers']} have read all of it",
+            megabytes(figures["total_bytes"]),
+        ],
+        ["copies (aim: at most 1.02)", f"{copies:.3f}"],
+    ]
+    return table(["figure", "measured"], rows)
+
+
+def _copies(copies: float | None) -> str:
+    return "" if copies is None else f"{copies:.2f}"
