@@ -12,6 +12,10 @@ _LITTLE: Final = 20_000_000
 _WARN: Final = 0.97
 _ALARM: Final = 0.75
 """Shares under which a check warns, and finds a problem."""
+_LITTLE_HIDDEN: Final = 60_000_000
+_HIDDEN: Final = 0.25
+"""Bytes, and the part of an image, that are outside of objects in any app: Python, its libraries,
+free memory."""
 _NAMES: Final = 5
 """Types that a line names."""
 
@@ -112,8 +116,8 @@ def app_checks(trial: Trial) -> Iterator[Check]:
     if trial.sharing is not None:
         yield _check_sharing(trial.sharing)
     yield _check_threads(trial.threads)
-    if trial.unwalkable:
-        yield _check_unwalkable(trial.unwalkable)
+    if trial.unwalkable and trial.reason is None:
+        yield _check_unwalkable(trial)
     if trial.left_out:
         yield _check_left_out(trial.left_out)
     yield _check_room(trial.image_bytes)
@@ -167,11 +171,16 @@ def _check_threads(threads: list[str]) -> Check:
     )
 
 
-def _check_unwalkable(rows: list[TypeRow]) -> Check:
+def _check_unwalkable(trial: Trial) -> Check:
+    """What such objects hold is no more than the memory that is in no object that was seen."""
+    hidden = max(0, trial.image_bytes - trial.sealed_bytes)
+    found = f"{_named(trial.unwalkable)}: at most {megabytes(hidden)} can be hidden in such objects"
+    if hidden < max(_LITTLE_HIDDEN, _HIDDEN * trial.image_bytes):
+        return Check("unwalkable", "ok", found)
     return Check(
         "unwalkable",
         "warning",
-        f"{_named(rows)}: what such objects hold cannot be seen, and may not be shared",
+        found,
         "if they hold Python objects, show these with onecopy.heap.register_walker",
     )
 

@@ -151,7 +151,6 @@ def _try(report: heap.SealReport, narrator: Narrator) -> dict[str, Any]:
         "immortal": report.immortal,
         "reason": report.reason,
         "seal_seconds": report.seconds,
-        "types": _rows(report.types),
         "left_out": [(name, each.objects, each.reason) for name, each in report.left_out.items()],
         "unwalkable": _rows(report.unwalkable),
         "threads": other_threads(),
