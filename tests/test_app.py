@@ -1,6 +1,11 @@
 """OneCopy: what its decorators make and return."""
 
+import asyncio
+from typing import Annotated
+
+import httpx
 import pytest
+from fastapi import Depends, FastAPI
 
 from onecopy import Dataset, OneCopy
 from onecopy.datasets import registered, warmers
@@ -74,3 +79,25 @@ def test_a_warm_function_is_returned_as_it_was() -> None:
     assert ran == []
     warm()
     assert ran == ["warm"]
+
+
+def test_a_dataset_is_a_dependency_of_fastapi() -> None:
+    shared, app = OneCopy(), FastAPI()
+
+    @shared.dataset
+    async def cities() -> dict[str, int]:
+        return {"Bern": 3000}
+
+    def postcode(city: str, known: Annotated[dict[str, int], Depends(cities)]) -> int:
+        return known[city]
+
+    app.get("/{city}")(postcode)
+
+    async def ask() -> int:
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            return (await client.get("/Bern")).json()
+
+    assert asyncio.run(ask()) == 3000
+    app.dependency_overrides[cities] = lambda: {"Bern": 1}
+    assert asyncio.run(ask()) == 1
