@@ -1,9 +1,13 @@
 """The `onecopy` command.
 
-run.py      `onecopy run`, with uvicorn's options
-reload.py   `onecopy reload`
-memory.py   `onecopy memory`
-doctor.py   `onecopy doctor`
+run.py         `onecopy run`, with uvicorn's options
+reload.py      `onecopy reload`
+memory.py      `onecopy memory`
+doctor.py      `onecopy doctor`
+checks.py      what the doctor looks at on a machine
+app_checks.py  what the doctor finds out about an app
+choice.py      which running service a command is about
+tables.py      tables that fit on a terminal, and plain ones for a pipe
 """
 
 import importlib
