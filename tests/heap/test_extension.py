@@ -33,12 +33,12 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     )
     building.compile_extension([Path(__file__).parent / "native" / "hidden.c"], "hidden", tmp_path)
     modules = [f"tests.heap.scenarios.{name}" for name in SCENARIOS]
+    code = (
+        "import onecopy; print(onecopy.__file__); "
+        f"from tests.heap import alone; alone.run_in_turn({modules})"
+    )
     ended = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"from tests.heap import alone; import onecopy; print(onecopy.__file__); alone.run_in_turn({modules})",
-        ],
+        [sys.executable, "-c", code],
         cwd=ROOT,
         env={
             **os.environ,

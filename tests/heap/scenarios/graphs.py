@@ -48,7 +48,7 @@ def _hashable(value: object) -> object:
 
 
 LEAVES: dict[str, Callable[[Any], object]] = {
-    "str": lambda value: "".join([value, "ä"]),
+    "str": lambda value: f"{value}ä",
     "text": Text,
     "bytes": lambda value: value.encode("utf-8", "surrogatepass"),
     "bytearray": lambda value: bytearray(value.encode("utf-8", "surrogatepass")),
@@ -81,7 +81,7 @@ MADE: dict[str, Callable[[list[object]], object]] = {
 
 
 def build(recipe: list[Node]) -> list[object]:
-    """The objects of a recipe. A node refers to earlier ones; a list also to itself and later ones."""
+    """The objects of a recipe. A node refers to earlier ones, a list to any and to itself."""
     built: list[object] = []
     for kind, value, links in recipe:
         parts = [built[link % len(built)] for link in links] if built else []
@@ -123,7 +123,9 @@ def _look_at(value: Any) -> tuple[str, list[object]]:  # noqa: ANN401
         return "", list(cast("list[object]", value))
     if callable(value):
         return "", [value()]
-    return ("", [value.start]) if isinstance(value, slice) else (repr(value), [])
+    if isinstance(value, slice):
+        return "", [cast("Any", value).start]
+    return repr(value), []
 
 
 def _plain_word(key: object) -> str:

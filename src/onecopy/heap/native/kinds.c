@@ -411,7 +411,7 @@ static int layout_is_right(const char *text, PyObject *globals)
 
 int kinds_start(void)
 {
-    static const char *const SAMPLES[] = {"{}", "{'a': 1}", "{1: 2}", "dict.fromkeys(range(1000))", "{str(i): i for i in range(100000)}", NULL};
+    static const char *const SAMPLES[] = {"{}", "{'a': 1}", "{1: 2}", "dict.fromkeys(range(1000))", "{str(i): i for i in range(300)}", NULL};
     PyObject *globals = PyDict_New();
     int right = globals == NULL ? -1 : 1;
     for (size_t i = 0; right == 1 && SAMPLES[i] != NULL; i++) {
