@@ -1,0 +1,9 @@
+"""Where jobs and their events are recorded: the one truth about a job.
+
+base.py     the Store protocol
+sqlite.py   one file, for all processes of a host
+"""
+
+from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, Store, Unavailable
+
+__all__ = ["Filter", "IdempotencyConflict", "QueueFull", "Stats", "Store", "Unavailable"]

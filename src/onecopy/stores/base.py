@@ -1,0 +1,122 @@
+"""The Store protocol, in words of jobs; `onecopy.testing.StoreContract` is its proof.
+
+Every method is atomic, and durable once it returns. A store applies changes with
+`onecopy.jobs.apply` and records `onecopy.jobs.describe` of each as an event, in one step with it.
+Times are seconds since 1970; the caller says what time it is, so that tests can.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from onecopy.jobs import Change, Event, Job, Status
+
+
+class Unavailable(Exception):
+    """The store cannot be reached or cannot write now; nothing of the call has happened."""
+
+
+class QueueFull(Exception):
+    """Accepting would take a queue over its bound; nothing was accepted."""
+
+
+class IdempotencyConflict(Exception):
+    """The idempotency key belongs to a job with another fingerprint; nothing was accepted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which jobs to find: all conditions hold; None and empty hold for every job."""
+
+    statuses: Sequence[Status] = ()
+    task: str | None = None
+    queue: str | None = None
+    created_after: float | None = None
+    created_before: float | None = None
+    limit: int = 100
+    older_than: str | None = None
+    """Only jobs listed after this one (its id): the next page."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """Figures of one queue and task.
+
+    counts: jobs by status. wait, run: mean seconds from due to begun, and from begun to final, of
+    the jobs that ended and are still kept. oldest: when the first due job was due, None without one.
+    """
+
+    queue: str
+    task: str
+    counts: Mapping[Status, int]
+    wait: float | None
+    run: float | None
+    oldest: float | None
+
+
+class Store(Protocol):
+    """Jobs on record. Safe for any number of processes at once."""
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date. Raises Unavailable."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; may be called twice, and before open."""
+        ...
+
+    async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
+        """Record jobs, all or none; for an idempotency key seen before return the job it has.
+
+        Raises QueueFull, IdempotencyConflict, Unavailable.
+        """
+        ...
+
+    async def claim(
+        self, worker: str, queues: Sequence[str], *, now: float, until: float, limit: int = 1
+    ) -> list[Job]:
+        """Begin attempts of due jobs: by order of `queues`, then priority, then age.
+
+        Each gets a lease with a token of its own. The cost does not grow with the queue.
+        """
+        ...
+
+    async def change(self, job: str, change: Change, *, now: float) -> Job:
+        """Apply a change. Raises KeyError for an unknown job, NotAllowed as `jobs.apply` does."""
+        ...
+
+    async def get(self, jobs: Sequence[str]) -> list[Job]:
+        """Return the jobs that exist, in no order."""
+        ...
+
+    async def history(self, job: str, *, after: int = -1) -> list[Event]:
+        """Return the events of a job with numbers over `after`, in order."""
+        ...
+
+    async def extend(self, workers: Sequence[str], *, until: float) -> None:
+        """Lengthen the leases of all running attempts of these workers."""
+        ...
+
+    async def overdue(self, *, now: float, limit: int = 100) -> list[Job]:
+        """Return running jobs whose lease is over, and queued jobs that have expired."""
+        ...
+
+    async def running(self, worker: str) -> list[Job]:
+        """Return the jobs that a worker has attempts of."""
+        ...
+
+    async def next_due(self, queues: Sequence[str]) -> float | None:
+        """Return when the next queued job is due, or was; None without one."""
+        ...
+
+    async def find(self, which: Filter) -> list[Job]:
+        """Return jobs, the newest first."""
+        ...
+
+    async def stats(self) -> list[Stats]:
+        """Return figures by queue and task."""
+        ...
+
+    async def prune(self, *, now: float, limit: int = 1000) -> int:
+        """Delete final jobs that have been kept long enough, with their events; return how many."""
+        ...
