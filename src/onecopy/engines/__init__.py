@@ -1,0 +1,9 @@
+"""How a job's message reaches a worker. The store is the truth; an engine is a doorbell.
+
+base.py     the Engine protocol
+local.py    Unix sockets in the state folder: all processes of a host
+"""
+
+from onecopy.engines.base import Engine
+
+__all__ = ["Engine"]

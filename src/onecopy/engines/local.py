@@ -1,0 +1,164 @@
+"""The local engine: datagrams over Unix sockets in the state folder.
+
+Two kinds of sockets lie there, each 0600:
+
+- a *bell* for each run that has job workers. All its workers wait on it, so each datagram wakes
+  exactly one; it holds the name of a queue.
+- an *ear* for each process that follows changes. A datagram holds the id of a job.
+
+Who sends finds them by listing the folder, again whenever the folder has changed. A socket whose
+process is gone refuses, and is removed.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+_BELL: Final = "bell-"
+_EAR: Final = "ear-"
+_SUFFIX: Final = ".sock"
+_LONGEST: Final = 512
+
+
+class LocalEngine:
+    """Wakes the processes that share a state folder."""
+
+    def __init__(self, folder: str, *, bell: int | None = None) -> None:
+        """Use a folder (it must exist).
+
+        Args:
+            folder: the state folder; 0700, so that only this user rings.
+            bell: descriptor of the bell that this process's run shares. Without one, `wait_for_ring`
+                hangs up a bell of its own.
+        """
+        self._folder = folder
+        self._bell_fd = bell
+        self._bell: socket.socket | None = None
+        self._own_bell: str | None = None
+        self._sender: socket.socket | None = None
+        self._directory = -1
+        self._listed = (-1, -1)
+        self._names: dict[str, list[str]] = {_BELL: [], _EAR: []}
+        self._ears = 0
+
+    async def open(self) -> None:
+        """Get ready to send. Raises OSError if there is no such folder."""
+        if self._sender is not None:
+            return
+        # Reached through a descriptor: a socket's path may not be longer than about 100 bytes.
+        self._directory = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sender.setblocking(False)
+        self._listed = (-1, -1)
+
+    async def close(self) -> None:
+        """Close all, and take down what this process hung up."""
+        for sock in (self._sender, self._bell):
+            if sock is not None:
+                sock.close()
+        if self._own_bell is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._own_bell, dir_fd=self._directory)
+        if self._directory >= 0:
+            os.close(self._directory)
+        self._sender = self._bell = self._own_bell = None
+        self._directory = -1
+
+    # Rings.
+
+    async def ring(self, queue: str, count: int = 1) -> None:
+        """Send as many datagrams to each bell; a full one is ringing already."""
+        for _ in range(count):
+            self._send(_BELL, queue.encode())
+
+    async def wait_for_ring(self, queues: Sequence[str], seconds: float) -> bool:
+        """Take one datagram from the bell."""
+        loop = asyncio.get_running_loop()
+        bell = self._hang_up_bell()
+        try:
+            async with asyncio.timeout(seconds):
+                # Which queue it was does not matter: the worker looks at all of its own.
+                await loop.sock_recv(bell, _LONGEST)
+        except TimeoutError:
+            return False
+        return True
+
+    def _hang_up_bell(self) -> socket.socket:
+        if self._bell is None:
+            if self._bell_fd is not None:
+                self._bell = socket.socket(fileno=os.dup(self._bell_fd))
+            else:
+                self._own_bell = f"{_BELL}{os.getpid()}-{id(self):x}{_SUFFIX}"
+                self._bell = self._listen(self._own_bell)
+            self._bell.setblocking(False)
+        return self._bell
+
+    # Changes.
+
+    async def tell(self, job: str) -> None:
+        """Send the id to each ear; one that is full asks the store by itself, soon."""
+        self._send(_EAR, job.encode())
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Listen with an ear of one's own for as long as the iteration goes on."""
+        self._ears += 1
+        name = f"{_EAR}{os.getpid()}-{id(self):x}-{self._ears}{_SUFFIX}"
+        ear = self._listen(name)
+        ear.setblocking(False)
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                yield (await loop.sock_recv(ear, _LONGEST)).decode()
+        finally:
+            ear.close()
+            with contextlib.suppress(OSError):
+                os.unlink(os.path.join(self._folder, name))
+
+    # Sockets.
+
+    def _path(self, name: str) -> str:
+        if os.path.isdir("/proc/self/fd"):
+            return f"/proc/self/fd/{self._directory}/{name}"
+        return os.path.join(self._folder, name)
+
+    def _listen(self, name: str) -> socket.socket:
+        return listen(self._path(name))
+
+    def _send(self, kind: str, data: bytes) -> None:
+        assert self._sender is not None, "the engine is not open"
+        for name in self._listening(kind):
+            try:
+                self._sender.sendto(data, self._path(name))
+            except BlockingIOError:
+                pass  # Its buffer is full: it has enough to wake up for.
+            except (ConnectionRefusedError, FileNotFoundError):
+                with contextlib.suppress(OSError):
+                    os.unlink(name, dir_fd=self._directory)
+
+    def _listening(self, kind: str) -> list[str]:
+        status = os.fstat(self._directory)
+        if (status.st_mtime_ns, status.st_nlink) != self._listed:
+            self._listed = (status.st_mtime_ns, status.st_nlink)
+            names = os.listdir(self._directory)
+            for each in self._names:
+                self._names[each] = [
+                    name for name in names if name.startswith(each) and name.endswith(_SUFFIX)
+                ]
+        return self._names[kind]
+
+
+def listen(path: str) -> socket.socket:
+    """Return a datagram socket at a path, for this user only."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    before = os.umask(0o177)
+    try:
+        sock.bind(path)
+    except OSError:
+        sock.close()
+        raise
+    finally:
+        os.umask(before)
+    return sock

@@ -1,0 +1,136 @@
+"""Store and engine of one process and event loop: accept jobs, look them up, wait for them."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from onecopy.engines import Engine
+from onecopy.jobs import Cancel, Change, Job
+from onecopy.stores import Store, Unavailable
+
+_LOOK_AGAIN: Final = 1.0
+"""Seconds after which waiters ask the store, in case that a word of the engine was lost."""
+
+
+class Runtime:
+    """Brings jobs into the store and answers about them.
+
+    All waiters of a process share one subscription and, at most once a second, one query.
+    """
+
+    def __init__(self, store: Store, engine: Engine) -> None:
+        self.store = store
+        self.engine = engine
+        self._waiting: dict[str, set[asyncio.Future[Job]]] = defaultdict(set)
+        self._follower: asyncio.Task[None] | None = None
+        self._changed = asyncio.Event()
+        self._news: set[str] = set()
+
+    async def open(self) -> None:
+        """Open store and engine. Raises Unavailable."""
+        await self.store.open()
+        await self.engine.open()
+
+    async def close(self) -> None:
+        """Let go of both; who still waits is told by CancelledError."""
+        if self._follower is not None:
+            self._follower.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._follower
+            self._follower = None
+        await self.engine.close()
+        await self.store.close()
+
+    async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
+        """Record jobs, durable once this returns, and wake workers for them.
+
+        Raises QueueFull, IdempotencyConflict, Unavailable, as `Store.accept` does.
+        """
+        accepted = await self.store.accept(jobs, max_queued=max_queued)
+        now = time.time()
+        rings: dict[str, int] = defaultdict(int)
+        for asked, job in zip(jobs, accepted, strict=True):
+            if job.id == asked.id and job.due_at <= now:
+                rings[job.queue] += 1
+        for queue, count in rings.items():
+            await self.engine.ring(queue, count)
+        return accepted
+
+    async def job(self, job: str) -> Job | None:
+        """Return a job as it is now; None if there is none."""
+        found = await self.store.get([job])
+        return found[0] if found else None
+
+    async def change(self, job: str, change: Change) -> Job:
+        """Change a job and tell whoever follows it. Raises as `Store.change` does."""
+        changed = await self.store.change(job, change, now=time.time())
+        await self.engine.tell(job)
+        return changed
+
+    async def cancel(self, job: str) -> Job:
+        """Cancel a job, or ask its attempt to end. Raises KeyError for an unknown one."""
+        return await self.change(job, Cancel())
+
+    async def wait(self, job: str, seconds: float | None) -> Job:
+        """Return a job once it is final, or as it is after so many seconds.
+
+        Raises KeyError for an unknown job.
+        """
+        future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        # Before the first look, so that no change in between is missed.
+        self._waiting[job].add(future)
+        self._follow()
+        try:
+            found = await self.job(job)
+            if found is None:
+                raise KeyError(job)
+            if found.final:
+                return found
+            try:
+                async with asyncio.timeout(seconds):
+                    return await future
+            except TimeoutError:
+                return await self.job(job) or found
+        finally:
+            self._waiting[job].discard(future)
+            if not self._waiting[job]:
+                del self._waiting[job]
+
+    def _follow(self) -> None:
+        if self._follower is None or self._follower.done():
+            self._follower = asyncio.create_task(self._tell_waiters(), name="onecopy: waiters")
+
+    async def _tell_waiters(self) -> None:
+        listener = asyncio.create_task(self._listen(), name="onecopy: changes")
+        try:
+            while True:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_AGAIN):
+                        await self._changed.wait()
+                self._changed.clear()
+                news, self._news = self._news, set()
+                ids = [job for job in (news or self._waiting) if job in self._waiting]
+                if ids:
+                    await self._look(ids)
+        finally:
+            listener.cancel()
+
+    async def _listen(self) -> None:
+        async for job in self.engine.changes():
+            if job in self._waiting:
+                self._news.add(job)
+                self._changed.set()
+
+    async def _look(self, ids: list[str]) -> None:
+        try:
+            found = await self.store.get(ids)
+        except Unavailable:
+            return  # The next look may succeed; each waiter has its own limit.
+        for job in found:
+            if job.final:
+                for future in self._waiting.get(job.id, ()):
+                    if not future.done():
+                        future.set_result(job)
