@@ -14,7 +14,7 @@ BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/o
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage check format lock build clean
+.PHONY: help demo test coverage check lint layers types format lock build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-zA-Z%-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -28,10 +28,16 @@ test: $(VENV)/.ready-dev ## Run the tests and show what they cover in their own 
 coverage: $(VENV)/.ready-dev ## Run the tests, and measure the processes that they start too
 	$(BIN)/python -m pytest --cov --cov-config tests/coverage-of-processes.toml $(ARGS)
 
-check: $(VENV)/.ready-dev ## Lint, format, types, layers
+check: lint layers types ## All of lint, layers and types
+
+lint: $(VENV)/.ready-dev ## Lint, and the form of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+layers: $(VENV)/.ready-dev ## Who imports whom
 	$(BIN)/lint-imports
+
+types: $(VENV)/.ready-dev ## Types, strictly
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 format: $(VENV)/.ready-dev ## Put the code into the form that `make check` wants

@@ -104,16 +104,18 @@ def _aim(name: str, measured: float, limit: float) -> list[str]:
 
 
 def sharing(result: Result) -> str:
-    """How much of each kind of data stays shared while a child uses it.
-
-    Figures: {"cases": [{"kind", "use", "copies", "frozen_copies"}]}; copies: what all processes
-    hold in all as a multiple of one copy, sealed, and with `gc.freeze()` alone (or None).
-    """
+    """How much of each kind of data stays shared while other processes use it."""
     rows = [
-        [case["kind"], case["use"], _copies(case.get("frozen_copies")), _copies(case["copies"])]
+        [
+            case["case"],
+            f"{case['frozen_copies']:.2f}",
+            f"{case['copies']:.3f}",
+            f"{case['sealed_by_plain']:.2f}",
+        ]
         for case in result["figures"]["cases"]
     ]
-    return table(["data", "what the readers do", "`gc.freeze()` alone", "sealed"], rows)
+    heads = ["data, and what the readers do", "`gc.freeze()`", "sealed", "one copy, sealed / plain"]
+    return table(heads, rows)
 
 
 def seal(result: Result) -> str:
@@ -159,7 +161,3 @@ def eight_gigabytes(result: Result) -> str:
         ["copies (aim: at most 1.02)", f"{copies:.3f}"],
     ]
     return table(["figure", "measured"], rows)
-
-
-def _copies(copies: float | None) -> str:
-    return "" if copies is None else f"{copies:.2f}"

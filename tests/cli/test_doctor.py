@@ -33,7 +33,8 @@ def hide(folder: Path, *modules: str) -> dict[str, str]:
     site.mkdir()
     lines = [f"sys.modules[{name!r}] = None" for name in modules]
     (site / "sitecustomize.py").write_text("\n".join(["import sys", *lines]))
-    return {"PYTHONPATH": str(site)}
+    others = filter(None, [os.environ.get("PYTHONPATH")])
+    return {"PYTHONPATH": os.pathsep.join([str(site), *others])}
 
 
 def examine(folder: Path, *arguments: str, app: str = "shop:app") -> dict[str, Any]:

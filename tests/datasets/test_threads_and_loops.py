@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from onecopy.datasets import Dataset, loading, registry
-from onecopy.errors import DatasetLoadError
+from onecopy.errors import DatasetCycle, DatasetLoadError
 
 DEADLINE = 20.0
 
@@ -202,3 +202,19 @@ def test_a_child_forked_after_the_load_has_the_data() -> None:
     registry.add_dataset(dataset)
     dataset.load()
     assert exit_code_of_child(lambda: dataset() == [1] and runs == [os.getppid()]) == 0
+
+
+def test_a_child_forked_by_a_loader_does_not_load_in_turn() -> None:
+    """Else it would fork again, and its child again."""
+
+    def is_a_circle() -> bool:
+        with pytest.raises(DatasetCycle, match="numbers -> numbers"):
+            dataset()
+        return True
+
+    def load() -> list[int]:
+        return [exit_code_of_child(is_a_circle)]
+
+    dataset = Dataset[list[int]](load, "numbers")
+    registry.add_dataset(dataset)
+    assert dataset() == [0]

@@ -42,7 +42,7 @@ def _finish_in_thread[T](awaitable: Awaitable[T]) -> T:
     def run() -> None:
         try:
             outcome.set_result(asyncio.run(announced()))
-        except BaseException as error:
+        except BaseException as error:  # Whatever it is, it is raised where it is waited for.
             outcome.set_exception(error)
 
     context = contextvars.copy_context()
