@@ -1,0 +1,61 @@
+"""From what became of an attempt to the change that records it."""
+
+from dataclasses import dataclass
+
+from onecopy.errors import Failed, JobInterrupted, Retry, TimeLimitReached, user_traceback
+from onecopy.execution.policy import RetryPolicy
+from onecopy.jobs import Cancelled, Change, Fail, Failure, Job, Succeed
+
+LARGEST_RESULT = 64 * 1024 * 1024
+"""Bytes of a result's JSON; more belongs into a file or a dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended: with the JSON of a result, or with an exception."""
+
+    result: str | None = None
+    error: BaseException | None = None
+
+
+def settle(job: Job, outcome: Outcome, policy: RetryPolicy, now: float) -> Change:
+    """Return the change that ends the running attempt of a job."""
+    assert job.lease is not None, "only an attempt under a lease can end"
+    token = job.lease.token
+    error = outcome.error
+    if error is None:
+        return _succeed(token, outcome.result or "null")
+    if isinstance(error, JobInterrupted) and not isinstance(error, TimeLimitReached):
+        return Cancelled(token)
+    if isinstance(error, Retry):
+        return Fail(token, describe(error.__cause__ or error), now + error.after)
+    if isinstance(error, Failed) or not policy.wants(error):
+        return Fail(token, describe(error))
+    return Fail(token, describe(error), now + policy.delay(job.attempt))
+
+
+def _succeed(token: str, result: str) -> Change:
+    size = len(result)
+    if size <= LARGEST_RESULT:
+        return Succeed(token, result)
+    message = f"its result is {size:,} characters of JSON; at most {LARGEST_RESULT:,} are kept"
+    return Fail(token, Failure("ResultTooLarge", message))
+
+
+def describe(error: BaseException) -> Failure:
+    """Put an exception of the user's into words, whatever it does when it is asked for them."""
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ in ("builtins", "__main__")
+        else (f"{kind.__module__}.{kind.__qualname__}")
+    )
+    try:
+        message = str(error)
+    except Exception as second:
+        message = f"(its message cannot be had: {type(second).__name__})"
+    try:
+        trace = user_traceback(error)
+    except Exception:
+        trace = None
+    return Failure(name, message[:10_000], trace)
