@@ -1,4 +1,5 @@
-/* onecopy.heap._immortal: marks everything reachable immortal. What it offers is private to onecopy.heap. */
+/* onecopy.heap._immortal: marks everything reachable immortal. What it offers is private to
+ * onecopy.heap. */
 
 #include "native/mark.h"
 
@@ -9,7 +10,8 @@ static PyMethodDef methods[] = {{NULL, NULL, 0, NULL}};
 #else
 
 #include "native/allocator.h"
-#include "native/walk.h"
+#include "native/dicts.h"
+#include "native/roots.h"
 
 #include <string.h>
 
@@ -22,7 +24,8 @@ static PyObject *tally_tuple(Tally tally)
     return Py_BuildValue("(nn)", tally.objects, tally.bytes);
 }
 
-/* A list of (type, ...) for each kind that `row` gives a row for; `row` answers NULL with no error set to leave one out. */
+/* A list of (type, ...) for each kind that `row` gives a row for; `row` answers NULL with no error
+ * set to leave one out. */
 static PyObject *rows_of(const KindTable *table, PyObject *(*row)(const Kind *))
 {
     PyObject *rows = PyList_New(0);
@@ -39,8 +42,9 @@ static PyObject *rows_of(const KindTable *table, PyObject *(*row)(const Kind *))
 static PyObject *sealed_row(const Kind *kind)
 {
     int reason = kind->left_out == MARKED ? LEFT_HALF_BUILT : (int)kind->left_out;
-    return Py_BuildValue("(Onninnn)", (PyObject *)kind->type, kind->marked.objects, kind->marked.bytes, reason, kind->left_objects,
-                         kind->hidden.objects, kind->hidden.bytes);
+    return Py_BuildValue("(Onninnn)", (PyObject *)kind->type, kind->marked.objects,
+                         kind->marked.bytes, reason, kind->left_objects, kind->hidden.objects,
+                         kind->hidden.bytes);
 }
 
 static PyObject *used_row(const Kind *kind)
@@ -48,7 +52,8 @@ static PyObject *used_row(const Kind *kind)
     if (kind->written.objects == 0) {
         return NULL;
     }
-    return Py_BuildValue("(Onn)", (PyObject *)kind->type, kind->written.objects, kind->written.bytes);
+    return Py_BuildValue("(Onn)", (PyObject *)kind->type, kind->written.objects,
+                         kind->written.bytes);
 }
 
 /* ---- the walks ---- */
@@ -80,9 +85,10 @@ static Dicts dicts_of(PyObject *asked)
     return asked == Py_True ? DICTS_ALL : DICTS_NONE;
 }
 
-/* Once all that the program can reach is marked: the collector takes no interest in what is immortal, so this costs one pass over its
-   lists, where a collection of the unmarked heap goes through every reference twice. What is left to it is garbage, which must not be
-   sealed, and what only C refers to. */
+/* Once all that the program can reach is marked: the collector takes no interest in what is
+   immortal, so this costs one pass over its lists, where a collection of the unmarked heap goes
+   through every reference twice. What is left to it is garbage, which must not be sealed, and what
+   only C refers to. */
 static int collect(void)
 {
     PyObject *gc = PyImport_ImportModule("gc");
@@ -92,8 +98,10 @@ static int collect(void)
     return found == NULL ? -1 : 0;
 }
 
-PyDoc_STRVAR(seal_doc, "seal(groups, frames, walkers, file_type, instance_dicts, utf8, weakrefs)\n\n"
-                       "Mark everything reachable. Returns (rows by type, tallies by group, open files, failures of walkers).");
+PyDoc_STRVAR(seal_doc,
+             "seal(groups, frames, walkers, file_type, instance_dicts, utf8, weakrefs)\n\n"
+             "Mark everything reachable. Returns (rows by type, tallies by group, open files, "
+             "failures of walkers).");
 
 static PyObject *seal(PyObject *module, PyObject *args)
 {
@@ -105,8 +113,9 @@ static PyObject *seal(PyObject *module, PyObject *args)
     PyObject *dicts;
     int utf8;
     int weakrefs;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!Opp", &PyDict_Type, &groups, &PyList_Type, &frames, &PyDict_Type, &walkers, &PyType_Type, &file_type, &dicts,
-                          &utf8, &weakrefs)) {
+    if (!PyArg_ParseTuple(args, "O!O!O!O!Opp", &PyDict_Type, &groups, &PyList_Type, &frames,
+                          &PyDict_Type, &walkers, &PyType_Type, &file_type, &dicts, &utf8,
+                          &weakrefs)) {
         return NULL;
     }
     if (last_epoch >= MARK_LAST_EPOCH) {
@@ -117,13 +126,18 @@ static PyObject *seal(PyObject *module, PyObject *args)
     PyObject *result = NULL;
     PyObject *tallies = PyDict_New();
     PyObject *const own[] = {groups, frames, tallies, args};
-    Walk walk = {.epoch = ++last_epoch, .dicts = dicts_of(dicts), .fill_utf8 = utf8 != 0, .fill_weakrefs = weakrefs != 0};
+    Walk walk = {.epoch = ++last_epoch,
+                 .dicts = dicts_of(dicts),
+                 .fill_utf8 = utf8 != 0,
+                 .fill_weakrefs = weakrefs != 0};
     walk.own = own;
     walk.own_count = sizeof(own) / sizeof(own[0]);
-    if (tallies != NULL && walk_start(&walk, WALK_SEAL, walkers, file_type) == 0 && walk_groups(&walk, groups, tallies) == 0 &&
-        walk_program(&walk, frames) == 0 && walk_late_dicts(&walk) == 0 && collect() == 0 && walk_tracked(&walk) == 0) {
+    if (tallies != NULL && walk_start(&walk, WALK_SEAL, walkers, file_type) == 0 &&
+        walk_groups(&walk, groups, tallies) == 0 && walk_program(&walk, frames) == 0 &&
+        walk_late_dicts(&walk) == 0 && collect() == 0 && walk_tracked(&walk) == 0) {
         PyObject *rows = rows_of(&walk.kinds, sealed_row);
-        result = rows == NULL ? NULL : Py_BuildValue("(NOOO)", rows, tallies, walk.files, walk.failures);
+        result =
+            rows == NULL ? NULL : Py_BuildValue("(NOOO)", rows, tallies, walk.files, walk.failures);
     }
     Py_XDECREF(tallies);
     walk_end(&walk);
@@ -133,7 +147,8 @@ static PyObject *seal(PyObject *module, PyObject *args)
     return result;
 }
 
-PyDoc_STRVAR(measure_doc, "measure(value, walkers, file_type)\n\nObjects and bytes reachable from a value, as data. Marks nothing.");
+PyDoc_STRVAR(measure_doc, "measure(value, walkers, file_type)\n\nObjects and bytes reachable from "
+                          "a value, as data. Marks nothing.");
 
 static PyObject *measure(PyObject *module, PyObject *args)
 {
@@ -141,7 +156,8 @@ static PyObject *measure(PyObject *module, PyObject *args)
     PyObject *value;
     PyObject *walkers;
     PyObject *file_type;
-    if (!PyArg_ParseTuple(args, "OO!O!", &value, &PyDict_Type, &walkers, &PyType_Type, &file_type)) {
+    if (!PyArg_ParseTuple(args, "OO!O!", &value, &PyDict_Type, &walkers, &PyType_Type,
+                          &file_type)) {
         return NULL;
     }
     int collecting = PyGC_Disable();
@@ -158,7 +174,8 @@ static PyObject *measure(PyObject *module, PyObject *args)
 }
 
 PyDoc_STRVAR(use_doc, "use(frames, walkers, file_type)\n\n"
-                      "Use every object there is, and tell which were written to by it: [(type, objects, bytes of pages)].");
+                      "Use every object there is, and tell which were written to by it: [(type, "
+                      "objects, bytes of pages)].");
 
 static PyObject *use(PyObject *module, PyObject *args)
 {
@@ -166,14 +183,19 @@ static PyObject *use(PyObject *module, PyObject *args)
     PyObject *frames;
     PyObject *walkers;
     PyObject *file_type;
-    if (!PyArg_ParseTuple(args, "O!O!O!", &PyList_Type, &frames, &PyDict_Type, &walkers, &PyType_Type, &file_type)) {
+    if (!PyArg_ParseTuple(args, "O!O!O!", &PyList_Type, &frames, &PyDict_Type, &walkers,
+                          &PyType_Type, &file_type)) {
         return NULL;
     }
     int collecting = PyGC_Disable();
     PyObject *const own[] = {frames, args};
-    Walk walk = {.dicts = DICTS_AS_USED, .fill_utf8 = true, .own = own, .own_count = sizeof(own) / sizeof(own[0])};
+    Walk walk = {.dicts = DICTS_AS_USED,
+                 .fill_utf8 = true,
+                 .own = own,
+                 .own_count = sizeof(own) / sizeof(own[0])};
     PyObject *result = NULL;
-    if (walk_start(&walk, WALK_USE, walkers, file_type) == 0 && walk_program(&walk, frames) == 0 && walk_tracked(&walk) == 0) {
+    if (walk_start(&walk, WALK_USE, walkers, file_type) == 0 && walk_program(&walk, frames) == 0 &&
+        walk_tracked(&walk) == 0) {
         result = rows_of(&walk.kinds, used_row);
     }
     walk_end(&walk);
@@ -202,7 +224,9 @@ static PyObject *count(PyObject *module, PyObject *op)
     return PyLong_FromSsize_t((Py_ssize_t)op->ob_refcnt);
 }
 
-PyDoc_STRVAR(is_immortal_doc, "is_immortal(object)\n\nWhether the object is immortal and use of it is not written to it.");
+PyDoc_STRVAR(
+    is_immortal_doc,
+    "is_immortal(object)\n\nWhether the object is immortal and use of it is not written to it.");
 
 static PyObject *is_immortal(PyObject *module, PyObject *op)
 {
@@ -210,7 +234,9 @@ static PyObject *is_immortal(PyObject *module, PyObject *op)
     return PyBool_FromLong(mark_is_steady(op));
 }
 
-PyDoc_STRVAR(touch_doc, "touch(object, times)\n\nTake and give back so many references, then so many more at once.");
+PyDoc_STRVAR(
+    touch_doc,
+    "touch(object, times)\n\nTake and give back so many references, then so many more at once.");
 
 static PyObject *touch(PyObject *module, PyObject *args)
 {
@@ -233,7 +259,8 @@ static PyObject *touch(PyObject *module, PyObject *args)
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(tidy_doc, "tidy()\n\nFill the free blocks of partly used pools and trim the C heap. Returns the bytes filled.");
+PyDoc_STRVAR(tidy_doc, "tidy()\n\nFill the free blocks of partly used pools and trim the C heap. "
+                       "Returns the bytes filled.");
 
 static PyObject *tidy(PyObject *module, PyObject *args)
 {
@@ -263,7 +290,7 @@ static int start(PyObject *module)
 #ifdef ONECOPY_UNSUPPORTED
     return PyModule_AddStringConstant(module, "UNSUPPORTED", ONECOPY_UNSUPPORTED);
 #else
-    if (kinds_start() < 0) {
+    if (dicts_start() < 0) {
         return -1;
     }
     return PyModule_AddObjectRef(module, "UNSUPPORTED", Py_None);
@@ -279,11 +306,8 @@ static PyModuleDef_Slot slots[] = {
 };
 
 static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "_immortal",
-    .m_doc = "Marks everything reachable immortal.",
-    .m_methods = methods,
-    .m_slots = slots,
+    PyModuleDef_HEAD_INIT, .m_name = "_immortal", .m_doc = "Marks everything reachable immortal.",
+    .m_methods = methods,  .m_slots = slots,
 };
 
 PyMODINIT_FUNC PyInit__immortal(void)

@@ -64,6 +64,7 @@ def seal(
         return _freeze_only(tried.reason or "the self-test failed", started)
     was_enabled = gc.isenabled()
     gc.disable()
+    _forget_earlier_freeze()
     try:
         from onecopy.heap import _immortal
 
@@ -112,6 +113,17 @@ def _running_frames(caller: FrameType) -> list[FrameType]:
         if frame is not current
     ]
     return [*frames, caller]
+
+
+_sealed = False
+
+
+def _forget_earlier_freeze() -> None:
+    """At the first seal: what the program froze itself, the walk could not find otherwise."""
+    global _sealed
+    if not _sealed and gc.get_freeze_count():
+        gc.unfreeze()
+    _sealed = True
 
 
 _warned = False

@@ -27,6 +27,8 @@ _IMAGE = (
 _TRIES = 3
 """Workers that may die at once, one after the other, before the next has to wait."""
 _LONGEST_WAIT = 10.0
+_UNKNOWN = 64
+"""Exits of unknown children that are kept; most are of processes that an app left behind."""
 
 
 class Run:
@@ -44,6 +46,14 @@ class Run:
         self.scoreboard_fd = scoreboard.create()
         self.scoreboard: Scoreboard = scoreboard.Scoreboard(self.scoreboard_fd)
         self.slots: set[int] = set()
+        self.unknown_exits: dict[int, int] = {}
+        """Wait statuses of children that had not said yet which worker they are, by pid."""
+
+    def keep_exit(self, pid: int, status: int) -> None:
+        """Keep the status of a child that nobody knows: its first message may be on its way."""
+        self.unknown_exits[pid] = status
+        if len(self.unknown_exits) > _UNKNOWN:
+            del self.unknown_exits[next(iter(self.unknown_exits))]
 
 
 class Worker:
@@ -60,7 +70,6 @@ class Worker:
         self.started = time.monotonic()
         self.kill_at: float | None = None
         self.notice_at: float | None = None
-        self.memory_checked = False
 
     def signal(self, number: int) -> None:
         """Send a signal; a worker that has not said its pid yet gets none."""
@@ -253,7 +262,8 @@ class Generation:
     def _read_worker(self, worker: Worker) -> None:
         try:
             for message in worker.channel.receive():
-                self._from_worker(worker, message)
+                if worker in self.workers:
+                    self._from_worker(worker, message)
         except Closed:
             self.run.poller.unwatch(worker.channel.fileno())
             worker.channel.close()
@@ -267,6 +277,8 @@ class Generation:
         event = message["event"]
         if event == "hello":
             worker.pid = message["pid"]
+            if worker.pid in self.run.unknown_exits:
+                self.worker_gone(worker, self.run.unknown_exits.pop(worker.pid))
         elif event == "ready" and worker.state == "starting":
             worker.state = "ready"
             worker.started = time.monotonic()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import time
 
 from onecopy.server.narration import megabytes
@@ -97,8 +96,3 @@ class Limits:
                 "lifespan or at the first request, is not shared: load it when the module is "
                 "imported or in an @shared.dataset, or start with --lifespan image."
             )
-
-
-def supported() -> bool:
-    """Whether private memory can be measured here."""
-    return sys.platform == "linux"

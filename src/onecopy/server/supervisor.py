@@ -302,6 +302,7 @@ class Supervisor:
                 if worker.pid == pid:
                     generation.worker_gone(worker, status)
                     return
+        self._run.keep_exit(pid, status)
 
     def _start_watcher(self) -> None:
         numbers = (self._run.settings_fd, os.getpid())

@@ -1,35 +1,32 @@
-/* Types as extension modules have them: Shown is no object of the collector's, but has a tp_traverse (as msgspec's structs without gc);
-   Hidden shows what it holds to nobody (as pyahocorasick's automaton). */
+/* Types as extension modules have them: Shown is no object of the collector's,
+   but has a tp_traverse (as msgspec's structs without gc); Hidden shows what it
+   holds to nobody (as pyahocorasick's automaton). */
 
 #include <Python.h>
 #include <structmember.h>
 
 typedef struct {
-    PyObject_HEAD
-    PyObject *value;
+  PyObject_HEAD PyObject *value;
 } Holder;
 
-static int holder_traverse(PyObject *self, visitproc visit, void *arg)
-{
-    Py_VISIT(((Holder *)self)->value);
-    return 0;
+static int holder_traverse(PyObject *self, visitproc visit, void *arg) {
+  Py_VISIT(((Holder *)self)->value);
+  return 0;
 }
 
-static int holder_init(PyObject *self, PyObject *args, PyObject *kwargs)
-{
-    (void)kwargs;
-    PyObject *value;
-    if (!PyArg_ParseTuple(args, "O", &value)) {
-        return -1;
-    }
-    Py_XSETREF(((Holder *)self)->value, Py_NewRef(value));
-    return 0;
+static int holder_init(PyObject *self, PyObject *args, PyObject *kwargs) {
+  (void)kwargs;
+  PyObject *value;
+  if (!PyArg_ParseTuple(args, "O", &value)) {
+    return -1;
+  }
+  Py_XSETREF(((Holder *)self)->value, Py_NewRef(value));
+  return 0;
 }
 
-static void holder_dealloc(PyObject *self)
-{
-    Py_XDECREF(((Holder *)self)->value);
-    Py_TYPE(self)->tp_free(self);
+static void holder_dealloc(PyObject *self) {
+  Py_XDECREF(((Holder *)self)->value);
+  Py_TYPE(self)->tp_free(self);
 }
 
 static PyMemberDef members[] = {
@@ -58,15 +55,15 @@ static PyTypeObject hidden = {
     .tp_members = members,
 };
 
-static int start(PyObject *module)
-{
-    return PyModule_AddType(module, &shown) < 0 || PyModule_AddType(module, &hidden) < 0 ? -1 : 0;
+static int start(PyObject *module) {
+  return PyModule_AddType(module, &shown) < 0 ||
+                 PyModule_AddType(module, &hidden) < 0
+             ? -1
+             : 0;
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, (void *)start}, {0, NULL}};
-static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "hidden", .m_slots = slots};
+static struct PyModuleDef definition = {PyModuleDef_HEAD_INIT,
+                                        .m_name = "hidden", .m_slots = slots};
 
-PyMODINIT_FUNC PyInit_hidden(void)
-{
-    return PyModuleDef_Init(&definition);
-}
+PyMODINIT_FUNC PyInit_hidden(void) { return PyModuleDef_Init(&definition); }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import collections
+import ctypes
 import datetime as dt
+import functools
+import gc
 import importlib
 import sys
 import types
@@ -148,6 +152,19 @@ def suspended_frames() -> None:
     held = next(generator)
     heap.seal()
     reached(held)
+
+
+def what_was_frozen_before_and_only_c_refers_to() -> None:
+    held = [fresh("held by an iterator")]
+    hook = functools.partial(list, held)
+    atexit.register(hook)
+    frozen = ctypes.py_object(hook)
+    identity = id(hook)
+    del hook
+    gc.freeze()
+    heap.seal()
+    reached(held, *held, frozen.value)
+    assert id(frozen.value) == identity
 
 
 def numpy_arrays() -> None:

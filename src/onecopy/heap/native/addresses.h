@@ -1,7 +1,8 @@
-/* A set of object addresses: a bitmap with one bit for 16 bytes, in leaves of 64 KiB found through a hash table.
+/* A set of object addresses: a bitmap with one bit for 16 bytes, in leaves of 64 KiB found through
+   a hash table.
 
-   No two objects begin in the same 16 bytes, so a bit is an object. It costs 1/128 of the memory the objects lie in, where a table of
-   pointers would cost up to a third. */
+   No two objects begin in the same 16 bytes, so a bit is an object. It costs 1/128 of the memory
+   the objects lie in, where a table of pointers would cost up to a third. */
 
 #ifndef ONECOPY_ADDRESSES_H
 #define ONECOPY_ADDRESSES_H

@@ -32,7 +32,8 @@ static int is_pymalloc(void)
 /* The allocator takes a fresh pool only once no partly used pool of that size is left. */
 static size_t fill_size(size_t size)
 {
-    const size_t limit = (size_t)1 << 33; /* should a future allocator lay out its pools otherwise */
+    const size_t limit = (size_t)1
+                         << 33; /* should a future allocator lay out its pools otherwise */
     void *run[RUN];
     size_t length = 0;
     size_t taken = 0;

@@ -1,9 +1,11 @@
 #include "caches.h"
 
+#include "dicts.h"
 #include "times.h"
 
 enum {
-    LONGEST_UTF8 = 256 /* characters: longer strings have pages of their own, more or less, and their UTF-8 would take as much again */
+    LONGEST_UTF8 = 256 /* characters: longer strings have pages of their own, more or less, and
+                          their UTF-8 would take as much again */
 };
 
 static int fill_str(Walk *walk, PyObject *op)
@@ -13,8 +15,8 @@ static int fill_str(Walk *walk, PyObject *op)
         (void)PyUnicode_Type.tp_hash(op);
         wrote = 1;
     }
-    if (walk->fill_utf8 && !PyUnicode_IS_COMPACT_ASCII(op) && ((PyCompactUnicodeObject *)op)->utf8 == NULL &&
-        PyUnicode_GET_LENGTH(op) <= LONGEST_UTF8) {
+    if (walk->fill_utf8 && !PyUnicode_IS_COMPACT_ASCII(op) &&
+        ((PyCompactUnicodeObject *)op)->utf8 == NULL && PyUnicode_GET_LENGTH(op) <= LONGEST_UTF8) {
         Py_ssize_t length;
         if (PyUnicode_AsUTF8AndSize(op, &length) == NULL) {
             PyErr_Clear(); /* a lone surrogate: nothing to keep, for a child neither */
@@ -48,7 +50,8 @@ static int fill_frozenset_hash(PyObject *op)
 }
 
 #if PY_VERSION_HEX >= 0x030E0000
-/* 3.14 keeps the hash of a tuple in it. Only where no code of the user's can run: tuples of plain values. */
+/* 3.14 keeps the hash of a tuple in it. Only where no code of the user's can run: tuples of plain
+ * values. */
 static int fill_tuple_hash(PyObject *op)
 {
     PyTupleObject *tuple = (PyTupleObject *)op;
@@ -57,8 +60,9 @@ static int fill_tuple_hash(PyObject *op)
     }
     for (Py_ssize_t i = 0; i < Py_SIZE(op); i++) {
         PyObject *item = tuple->ob_item[i];
-        if (item == NULL || !(PyUnicode_CheckExact(item) || PyLong_CheckExact(item) || PyFloat_CheckExact(item) || PyBytes_CheckExact(item) ||
-                              PyBool_Check(item) || item == Py_None)) {
+        if (item == NULL ||
+            !(PyUnicode_CheckExact(item) || PyLong_CheckExact(item) || PyFloat_CheckExact(item) ||
+              PyBytes_CheckExact(item) || PyBool_Check(item) || item == Py_None)) {
             return 0;
         }
     }
@@ -79,7 +83,7 @@ int caches_fill_dict(PyObject *op)
 
 static int fill_dict(const Walk *walk, Kind *kind, PyObject *op)
 {
-    if (instance_dict(op) != NULL) {
+    if (dicts_of_instance(op) != NULL) {
         kind->dicts_used = true;
         return 0;
     }
@@ -90,7 +94,8 @@ static int fill_dict(const Walk *walk, Kind *kind, PyObject *op)
     return 0;
 }
 
-/* The first weak reference without a callback is kept in the object and given to all who ask for one: made here, and kept for good. */
+/* The first weak reference without a callback is kept in the object and given to all who ask for
+ * one: made here, and kept for good. */
 static int fill_weakref(Walk *walk, PyObject *op)
 {
     if (*PyObject_GET_WEAKREFS_LISTPTR(op) != NULL) {

@@ -1,5 +1,7 @@
 #include "extras.h"
 
+#include "dicts.h"
+
 static int see_all(Walk *walk, PyObject *const *parts, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -23,11 +25,12 @@ static int walk_type(Walk *walk, PyObject *op)
         return done;
     }
     const PyHeapTypeObject *heap = (const PyHeapTypeObject *)op;
-    PyObject *const parts[] = {heap->ht_name, heap->ht_qualname, heap->ht_slots, heap->ht_module, (PyObject *)type->tp_subclasses};
+    PyObject *const parts[] = {heap->ht_name, heap->ht_qualname, heap->ht_slots, heap->ht_module,
+                               (PyObject *)type->tp_subclasses};
     if (see_all(walk, parts, sizeof(parts) / sizeof(parts[0])) < 0) {
         return -1;
     }
-    if (kinds_see_shared_names(walk, type) < 0) {
+    if (dicts_see_shared_names(walk, type) < 0) {
         return -1;
     }
     traverseproc traverse = Py_TYPE(op)->tp_traverse;
@@ -37,8 +40,15 @@ static int walk_type(Walk *walk, PyObject *op)
 static int walk_code(Walk *walk, PyObject *op)
 {
     const PyCodeObject *code = (const PyCodeObject *)op;
-    PyObject *const parts[] = {code->co_consts,   code->co_names, code->co_exceptiontable, code->co_localsplusnames, code->co_localspluskinds,
-                               code->co_filename, code->co_name,  code->co_qualname,       code->co_linetable};
+    PyObject *const parts[] = {code->co_consts,
+                               code->co_names,
+                               code->co_exceptiontable,
+                               code->co_localsplusnames,
+                               code->co_localspluskinds,
+                               code->co_filename,
+                               code->co_name,
+                               code->co_qualname,
+                               code->co_linetable};
     if (see_all(walk, parts, sizeof(parts) / sizeof(parts[0])) < 0) {
         return -1;
     }
@@ -46,7 +56,8 @@ static int walk_code(Walk *walk, PyObject *op)
         return 0;
     }
     const _PyCoCached *cached = code->_co_cached;
-    PyObject *const more[] = {cached->_co_code, cached->_co_varnames, cached->_co_cellvars, cached->_co_freevars};
+    PyObject *const more[] = {cached->_co_code, cached->_co_varnames, cached->_co_cellvars,
+                              cached->_co_freevars};
     return see_all(walk, more, sizeof(more) / sizeof(more[0]));
 }
 
@@ -86,11 +97,13 @@ void extras_choose(Kind *kind)
     } else if (type == &PyCode_Type) {
         kind->extra = walk_code;
         kind->program = true;
-    } else if (type == &PyMethodDescr_Type || type == &PyMemberDescr_Type || type == &PyGetSetDescr_Type || type == &PyWrapperDescr_Type ||
+    } else if (type == &PyMethodDescr_Type || type == &PyMemberDescr_Type ||
+               type == &PyGetSetDescr_Type || type == &PyWrapperDescr_Type ||
                type == &PyClassMethodDescr_Type) {
         kind->extra = walk_descriptor;
         kind->program = true;
-    } else if (type == &PyFunction_Type || PyType_IsSubtype(type, &PyModule_Type) || PyType_IsSubtype(type, &PyCFunction_Type)) {
+    } else if (type == &PyFunction_Type || PyType_IsSubtype(type, &PyModule_Type) ||
+               PyType_IsSubtype(type, &PyCFunction_Type)) {
         kind->program = true;
     } else if (type == &PyRange_Type) {
         kind->extra = walk_range;

@@ -1,4 +1,5 @@
-/* Types whose references tp_traverse does not show: the program's (types, code, descriptors), and ranges. */
+/* Types whose references tp_traverse does not show: the program's (types, code, descriptors), and
+ * ranges. */
 
 #ifndef ONECOPY_EXTRAS_H
 #define ONECOPY_EXTRAS_H

@@ -1,5 +1,6 @@
-/* What the walk knows of each type it meets: how to go through its objects, how large they are, which caches to fill, and whether
-   they may be marked. Worked out once for a type, at its first object. */
+/* What the walk knows of each type it meets: how to go through its objects, how large they are,
+   which caches to fill, and whether they may be marked. Worked out once for a type, at its first
+   object. */
 
 #ifndef ONECOPY_KINDS_H
 #define ONECOPY_KINDS_H
@@ -18,12 +19,29 @@ typedef struct {
 
 typedef enum { CURSOR_NONE, CURSOR_LIST, CURSOR_TUPLE, CURSOR_DICT } Cursor;
 
-/* Why the objects of a type are left out, that is not marked. All but frames are walked. The order is that of REASONS in _seal.py. */
+/* Why the objects of a type are left out, that is not marked. All but frames are walked. The order
+ * is that of REASONS in _seal.py. */
 typedef enum { MARKED, LEFT_FRAME, LEFT_SUSPENDED, LEFT_VIEW, LEFT_FILE, LEFT_HALF_BUILT } LeftOut;
 
-typedef enum { SIZE_FIXED, SIZE_ITEMS, SIZE_INT, SIZE_STR, SIZE_LIST, SIZE_DICT, SIZE_SET, SIZE_METHOD } Sizing;
+typedef enum {
+    SIZE_FIXED,
+    SIZE_ITEMS,
+    SIZE_INT,
+    SIZE_STR,
+    SIZE_LIST,
+    SIZE_DICT,
+    SIZE_SET,
+    SIZE_METHOD
+} Sizing;
 
-typedef enum { CACHE_NONE, CACHE_STR, CACHE_BYTES_HASH, CACHE_FROZENSET_HASH, CACHE_TIME_HASH, CACHE_TUPLE_HASH } Cache;
+typedef enum {
+    CACHE_NONE,
+    CACHE_STR,
+    CACHE_BYTES_HASH,
+    CACHE_FROZENSET_HASH,
+    CACHE_TIME_HASH,
+    CACHE_TUPLE_HASH
+} Cache;
 
 typedef int (*ExtraWalk)(Walk *walk, PyObject *op);
 
@@ -35,23 +53,25 @@ typedef struct Kind {
     Cache cache;
     hashfunc hash; /* of CACHE_TIME_HASH */
     traverseproc traverse;
-    ExtraWalk extra;      /* what tp_traverse does not show */
-    PyObject *walker;     /* borrowed: a registered walker in Python */
+    ExtraWalk extra;       /* what tp_traverse does not show */
+    PyObject *walker;      /* borrowed: a registered walker in Python */
     PyObject *size_method; /* owned: the descriptor of a __sizeof__ written in C */
     Py_ssize_t base_size;
     Py_ssize_t item_size;
-    bool leaf;         /* refers to nothing */
-    bool program;      /* a type, module, function, code: not counted as part of a dataset */
-    bool unwalkable;   /* may hold objects that nothing shows */
-    bool sequence_of_parts; /* an exact tuple or frozenset: may be half built when nothing refers to it */
-    bool keeps_dict;   /* makes its __dict__ at the first use of it */
+    bool leaf;              /* refers to nothing */
+    bool program;           /* a type, module, function, code: not counted as part of a dataset */
+    bool unwalkable;        /* may hold objects that nothing shows */
+    bool sequence_of_parts; /* an exact tuple or frozenset: may be half built when nothing refers to
+                               it */
+    bool keeps_dict;        /* makes its __dict__ at the first use of it */
     bool keeps_weakrefs;
     bool dicts_used;   /* some instance had its __dict__ when it was met */
     bool dicts_passed; /* some instance was met before that, and left without */
     Tally marked;
     Py_ssize_t left_objects;
-    Tally hidden;      /* of an unwalkable type */
-    Tally written;     /* by the use of it: objects, and bytes of pages that they were the first to touch */
+    Tally hidden;  /* of an unwalkable type */
+    Tally written; /* by the use of it: objects, and bytes of pages that they were the first to
+                      touch */
 } Kind;
 
 typedef struct {
@@ -64,25 +84,7 @@ typedef struct {
 Kind *kinds_get(Walk *walk, PyObject *op);
 void kinds_clear(KindTable *table);
 
-/* Bytes that the object itself takes, with what only it can own: the table of a list, the keys of a dict. */
-Py_ssize_t kinds_size(const Kind *kind, PyObject *op);
-
 /* The kind of a type that was met; NULL if it was not. */
 Kind *kinds_find(const KindTable *table, const PyTypeObject *type);
-
-/* Sees the names of the attributes that the instances of a class share: only the class refers to them. */
-int kinds_see_shared_names(Walk *walk, PyTypeObject *type);
-
-/* The __dict__ of an instance, borrowed; NULL while it has not been asked for. Where an instance has both a __dict__ and its values
-   beside it, tp_traverse shows the values alone. Only for a kind that keeps_dict. */
-static inline PyObject *instance_dict(PyObject *op)
-{
-    /* Before it is asked for: NULL, or on 3.12 a pointer to the values with the lowest bit set. */
-    uintptr_t place = ((const uintptr_t *)op)[-3];
-    return (place & 1) == 0 ? (PyObject *)place : NULL;
-}
-
-/* Checks what is known here of a dict's layout against the interpreter, once; where they differ, dicts are asked for their size. */
-int kinds_start(void);
 
 #endif

@@ -1,10 +1,11 @@
 /* What an immortal object looks like, on each version of CPython.
 
-   3.12, 3.13: Py_INCREF stops writing when the low 32 bits of the count are exactly UINT32_MAX, and nothing reads the high 32 bits.
-   3.14, 3.15: it stops at _Py_IMMORTAL_INITIAL_REFCNT and above, and the interpreter's own stack references go by a flag beside it.
+   3.12, 3.13: Py_INCREF stops writing when the low 32 bits of the count are exactly UINT32_MAX, and
+   nothing reads the high 32 bits. 3.14, 3.15: it stops at _Py_IMMORTAL_INITIAL_REFCNT and above,
+   and the interpreter's own stack references go by a flag beside it.
 
-   Both leave room to write which walk made the mark, the epoch: so the mark is also the walk's "seen already", and a later walk can
-   tell its own marks from those that were there before. */
+   Both leave room to write which walk made the mark, the epoch: so the mark is also the walk's
+   "seen already", and a later walk can tell its own marks from those that were there before. */
 
 #ifndef ONECOPY_MARK_H
 #define ONECOPY_MARK_H
@@ -23,7 +24,8 @@
 #elif SIZEOF_VOID_P != 8
 #define ONECOPY_UNSUPPORTED "this is a 32-bit build of Python"
 #elif PY_VERSION_HEX < 0x030C0000 || PY_VERSION_HEX >= 0x03100000
-#define ONECOPY_UNSUPPORTED "how this version of Python marks immortal objects is not known to onecopy"
+#define ONECOPY_UNSUPPORTED                                                                        \
+    "how this version of Python marks immortal objects is not known to onecopy"
 #endif
 
 #ifndef ONECOPY_UNSUPPORTED
@@ -39,8 +41,8 @@ static inline bool mark_is_immortal(PyObject *op)
 #define _Py_IMMORTAL_FLAGS 1
 #endif
 
-/* A frame that held the object while it was marked gives its reference back and counts down by one: the epoch is shifted so that a
-   handful of those stay above the limit. */
+/* A frame that held the object while it was marked gives its reference back and counts down by one:
+   the epoch is shifted so that a handful of those stay above the limit. */
 static inline uint32_t mark_count(uint32_t epoch)
 {
     return (uint32_t)_Py_IMMORTAL_INITIAL_REFCNT + (epoch << 8);

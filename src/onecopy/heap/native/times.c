@@ -38,7 +38,8 @@ static int walk_zoned(Walk *walk, PyObject *op)
     return walk_see_if_any(walk, zone_of(op));
 }
 
-/* The offset and the name of a timezone are private: its arguments for pickling are the objects themselves. */
+/* The offset and the name of a timezone are private: its arguments for pickling are the objects
+ * themselves. */
 static int walk_timezone(Walk *walk, PyObject *op)
 {
     PyObject *parts = PyObject_CallMethod(op, "__getinitargs__", NULL);
@@ -60,7 +61,8 @@ void times_choose(const Walk *walk, Kind *kind)
     if (walk->zone_type == NULL) {
         return;
     }
-    PyTypeObject *const keep_hash[] = {PyDateTimeAPI->DateTimeType, PyDateTimeAPI->TimeType, PyDateTimeAPI->DateType, PyDateTimeAPI->DeltaType};
+    PyTypeObject *const keep_hash[] = {PyDateTimeAPI->DateTimeType, PyDateTimeAPI->TimeType,
+                                       PyDateTimeAPI->DateType, PyDateTimeAPI->DeltaType};
     if (kind->type == walk->zone_type) {
         kind->extra = walk_timezone;
         return;
@@ -79,7 +81,8 @@ void times_choose(const Walk *walk, Kind *kind)
 static bool zone_is_builtin(const Walk *walk, PyObject *op)
 {
     PyObject *zone = zone_of(op);
-    return zone == NULL || zone == Py_None || Py_IS_TYPE(zone, walk->zone_type) || strcmp(Py_TYPE(zone)->tp_name, "zoneinfo.ZoneInfo") == 0;
+    return zone == NULL || zone == Py_None || Py_IS_TYPE(zone, walk->zone_type) ||
+           strcmp(Py_TYPE(zone)->tp_name, "zoneinfo.ZoneInfo") == 0;
 }
 
 int times_fill_hash(const Walk *walk, const Kind *kind, PyObject *op)

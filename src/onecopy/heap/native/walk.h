@@ -13,7 +13,8 @@
 typedef enum {
     WALK_SEAL,    /* mark, and fill caches */
     WALK_MEASURE, /* count only */
-    WALK_USE      /* what a program does that reads every object: take a reference, hash, encode, look at __dict__ */
+    WALK_USE /* what a program does that reads every object: take a reference, hash, encode, look at
+                __dict__ */
 } WalkMode;
 
 /* Which instances are given their __dict__ before the fork. */
@@ -53,11 +54,11 @@ struct Walk {
     size_t aside_capacity;
     Walker *walkers;
     size_t walker_count;
-    PyTypeObject *file_type;  /* _io._IOBase, borrowed */
-    PyTypeObject *zone_type;  /* datetime.timezone, borrowed; NULL while datetime is not imported */
-    PyObject *files;    /* the open files that were met */
-    PyObject *failures; /* (type, exception) of each walker that raised */
-    PyObject *const *own; /* containers of the caller's that must not be marked */
+    PyTypeObject *file_type; /* _io._IOBase, borrowed */
+    PyTypeObject *zone_type; /* datetime.timezone, borrowed; NULL while datetime is not imported */
+    PyObject *files;         /* the open files that were met */
+    PyObject *failures;      /* (type, exception) of each walker that raised */
+    PyObject *const *own;    /* containers of the caller's that must not be marked */
     size_t own_count;
     Tally group;
     bool failed;
@@ -67,23 +68,15 @@ struct Walk {
 int walk_start(Walk *walk, WalkMode mode, PyObject *walkers, PyObject *file_type);
 void walk_end(Walk *walk);
 
-/* Sees one object, without following it yet: -1 with an error set. Signature of a visitproc, for tp_traverse. */
+/* Sees one object, without following it yet: -1 with an error set. Signature of a visitproc, for
+ * tp_traverse. */
 int walk_see(PyObject *op, void *walk);
 int walk_see_if_any(Walk *walk, PyObject *op);
 
-/* Follows all that was seen. */
+/* Follows all that was seen: in follow.c. */
 int walk_drain(Walk *walk);
 
-/* Sees and follows one group of data; its tally is in walk->group afterwards. */
-int walk_group(Walk *walk, PyObject *value);
-
-/* Sees and follows what is not data: what was set aside, the modules, the locals of running frames. */
-int walk_program(Walk *walk, PyObject *frames);
-
-/* Fills the __dict__ of instances that were met before the first of their type that has one. */
-int walk_late_dicts(Walk *walk);
-
-/* Sees and follows what the collector tracks and nothing so far has led to: what only C refers to. */
-int walk_tracked(Walk *walk);
+/* Whether an object that can be marked, or was walked without, was seen in this walk. */
+bool walk_has_seen(const Walk *walk, PyObject *op);
 
 #endif
