@@ -6,6 +6,28 @@
     │   ├── DatasetExists               another dataset has its name
     │   ├── DatasetCycle                its loader needs, in the end, itself
     │   └── DatasetLoadError      (*)   its loader raised
+    ├── TaskError                       something about one task
+    │   ├── DeclarationError            a function cannot be a task
+    │   ├── TaskExists                  another task has its name
+    │   ├── ArgumentsInvalid            arguments do not fit the task's hints
+    │   └── ResultInvalid               a result does not fit the task's hint
+    ├── NotAccepted                     a job was not accepted: nothing has happened
+    │   ├── QueueIsFull                 its queue has as many jobs as it may
+    │   ├── StoreUnavailable            the store cannot be reached or cannot write
+    │   ├── IdempotencyMismatch         its key belongs to another request
+    │   ├── NoWorker                    no worker is there to take a call
+    │   └── Busy                        every worker has as many calls as it may
+    ├── JobError                        something about one job
+    │   ├── JobNotFound                 there is none of this id
+    │   ├── JobFailed                   its last attempt failed
+    │   ├── ResultTimeout               it is not final yet
+    │   └── JobInterrupted              it is to end, or was ended
+    │       ├── JobCancelled            somebody cancelled it
+    │       └── TimeLimitReached        an attempt took longer than its time limit
+    ├── AttemptEnded                    raised by a task itself, to end its attempt
+    │   ├── Retry                       and try again
+    │   └── Failed                      and not try again
+    ├── NotRunning                      there is no engine and store to send jobs to
     ├── WarmError                 (*)   a function marked with `warm` raised
     └── StartError                      the service cannot start
         ├── OptionError                 an option that cannot be had
@@ -27,6 +49,10 @@ import os
 import sysconfig
 import traceback
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _STDLIB = sysconfig.get_path("stdlib") + os.sep
@@ -119,6 +145,270 @@ class DatasetLoadError(DatasetError, UserCodeError):
     def __str__(self) -> str:
         needed = f" (needed along {' -> '.join(self.path)})" if len(self.path) > 1 else ""
         return f"dataset {self.dataset!r} could not be loaded{needed}: {_in_a_line(self)}"
+
+
+class TaskError(OneCopyError):
+    """Something is wrong with one task, or with what it was given.
+
+    task: its name.
+    """
+
+    def __init__(self, task: str, *details: object) -> None:
+        super().__init__(task, *details)
+        self.task = task
+
+
+class DeclarationError(TaskError, TypeError):
+    """A function was declared as a task that cannot be one.
+
+    parameter: the one at fault ("return" for the result); None if it is the function, or an option.
+    reason: why not, and what to write instead.
+    """
+
+    def __init__(self, task: str, parameter: str | None, reason: str) -> None:
+        super().__init__(task, parameter, reason)
+        self.parameter = parameter
+        self.reason = reason
+
+    def __str__(self) -> str:
+        if self.parameter is None:
+            return f"{self.task!r} cannot be a task: {self.reason}"
+        what = "its result" if self.parameter == "return" else f"parameter {self.parameter!r}"
+        return f"{self.task!r} cannot be a task: {what}: {self.reason}"
+
+
+class TaskExists(TaskError):
+    """Two tasks of one `OneCopy` have the same name.
+
+    first, second: where each function is written, as "file:line".
+    """
+
+    def __init__(self, task: str, first: str, second: str) -> None:
+        super().__init__(task, first, second)
+        self.first = first
+        self.second = second
+
+    def __str__(self) -> str:
+        return (
+            f"there are two tasks named {self.task!r}: {self.first} and {self.second}.\n"
+            f'Rename one of the functions, or name it: @shared.task(name="...").'
+        )
+
+
+class ArgumentsInvalid(TaskError, ValueError):
+    """Arguments do not fit the hints of a task's parameters.
+
+    errors: one dict for each fault, as pydantic lists them: "type", "loc", "msg".
+    """
+
+    def __init__(self, task: str, errors: list[dict[str, Any]]) -> None:
+        super().__init__(task, errors)
+        self.errors = errors
+
+    def __str__(self) -> str:
+        return f"the arguments do not fit task {self.task!r}: {_faults(self.errors)}"
+
+
+class ResultInvalid(TaskError, ValueError):
+    """A result does not fit the hint of a task's result, or cannot be written as JSON.
+
+    reason: what does not fit.
+    """
+
+    def __init__(self, task: str, reason: str) -> None:
+        super().__init__(task, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the result of task {self.task!r} does not fit its hint: {self.reason}"
+
+
+class NotAccepted(OneCopyError):
+    """A job or a call was not accepted, and nothing of it has happened."""
+
+
+class QueueIsFull(NotAccepted):
+    """A queue has as many jobs as it may: try again later.
+
+    queue: its name.
+    """
+
+    def __init__(self, queue: str) -> None:
+        super().__init__(queue)
+        self.queue = queue
+
+    def __str__(self) -> str:
+        return f"queue {self.queue!r} is full: try again later, or add job workers"
+
+
+class StoreUnavailable(NotAccepted):
+    """The store cannot be reached, or cannot write now.
+
+    reason: why, in the store's words.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the store of jobs is not available: {self.reason}"
+
+
+class IdempotencyMismatch(NotAccepted):
+    """An idempotency key was used before, with another task or other arguments.
+
+    key: the key.
+    """
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+    def __str__(self) -> str:
+        return f"the idempotency key {self.key!r} belongs to another request: take a new one"
+
+
+class NoWorker(NotAccepted):
+    """No job worker is there that takes calls of a task.
+
+    task: its name.
+    """
+
+    def __init__(self, task: str) -> None:
+        super().__init__(task)
+        self.task = task
+
+    def __str__(self) -> str:
+        return f"no job worker takes calls of task {self.task!r}: start one, or submit a job"
+
+
+class Busy(NotAccepted):
+    """Every job worker has as many calls waiting as it may.
+
+    task: its name.
+    """
+
+    def __init__(self, task: str) -> None:
+        super().__init__(task)
+        self.task = task
+
+    def __str__(self) -> str:
+        return f"all job workers are busy: call task {self.task!r} later, or submit a job"
+
+
+class JobError(OneCopyError):
+    """Something about one job.
+
+    job: its id; empty for a call, which is none.
+    """
+
+    def __init__(self, job: str = "", *details: object) -> None:
+        super().__init__(job, *details)
+        self.job = job
+
+
+class JobNotFound(JobError, LookupError):
+    """There is no job of this id: there never was, or it was final and has been deleted."""
+
+    def __str__(self) -> str:
+        return f"there is no job {self.job!r}"
+
+
+class JobFailed(JobError):
+    """The last attempt of a job, or a call, failed.
+
+    type: the exception's qualified name, or a word of ours. message: what it said.
+    """
+
+    def __init__(self, job: str, type: str, message: str) -> None:  # noqa: A002  the wire's word
+        super().__init__(job, type, message)
+        self.type = type
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}" if self.message else self.type
+
+
+class ResultTimeout(JobError, TimeoutError):
+    """A job, or a call, was not final after as many seconds as its caller would wait.
+
+    It goes on: ask again. seconds: how long was waited.
+    """
+
+    def __init__(self, job: str, seconds: float) -> None:
+        super().__init__(job, seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"{f'job {self.job!r}' if self.job else 'the call'} took over {self.seconds:g} s"
+
+
+class JobInterrupted(JobError):
+    """A job is to end, or was ended, by somebody else than its task."""
+
+
+class JobCancelled(JobInterrupted):
+    """A job was cancelled; a sync task sees it raised where it runs."""
+
+    def __str__(self) -> str:
+        return f"job {self.job!r} was cancelled" if self.job else "the job was cancelled"
+
+
+class TimeLimitReached(JobInterrupted):
+    """An attempt took longer than the task's `timeout`; raised in the task, where it runs.
+
+    seconds: the limit.
+    """
+
+    def __init__(self, seconds: float, job: str = "") -> None:
+        JobInterrupted.__init__(self, job)
+        self.args = (seconds, job)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"the attempt took longer than its limit of {self.seconds:g} s"
+
+
+class AttemptEnded(OneCopyError):
+    """Raised by a task to end its attempt."""
+
+
+class Retry(AttemptEnded):
+    """Raised by a task: try again later, if attempts are left.
+
+    after: seconds until the next attempt, or a timedelta.
+    """
+
+    def __init__(self, after: "float | timedelta" = 0.0) -> None:
+        # A duck, because most who import this module have no use for datetime.
+        seconds = float(after) if isinstance(after, (int, float)) else after.total_seconds()
+        super().__init__(seconds)
+        self.after = max(0.0, seconds)
+
+    def __str__(self) -> str:
+        return f"the task asked to be tried again after {self.after:g} s"
+
+
+class Failed(AttemptEnded):
+    """Raised by a task: the job has failed, and another attempt would be of no use.
+
+    why: for whoever asks for the result.
+    """
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+
+    def __str__(self) -> str:
+        return self.why
+
+
+class NotRunning(OneCopyError):
+    """Jobs cannot be sent: this `OneCopy` has neither engine nor store."""
+
+    def __str__(self) -> str:
+        return "there is no engine and store to send jobs to"
 
 
 class WarmError(UserCodeError):
@@ -239,6 +529,16 @@ class NotInheritable(StartError):
             f"{', '.join(self.left)}. Open these in each worker (--lifespan auto), and load the "
             "data at import or in an @shared.dataset."
         )
+
+
+def _faults(errors: list[dict[str, Any]]) -> str:
+    """The first faults of a validation, in a line."""
+    shown = [
+        f"{'.'.join(str(step) for step in fault['loc']) or 'the object'}: {fault['msg']}"
+        for fault in errors[:3]
+    ]
+    more = len(errors) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
 def _in_a_line(error: BaseException) -> str:
