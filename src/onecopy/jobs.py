@@ -235,9 +235,16 @@ def _of_attempt(
             return replace(job, progress=progress, version=job.version + 1)
 
 
+def expired(job: Job, now: float) -> bool:
+    """Whether nobody claimed a job in time: it is to fail, and not to be claimed any more."""
+    return job.status == "queued" and job.expires_at is not None and job.expires_at <= now
+
+
 def _claim(job: Job, lease: Lease, now: float) -> Job:
     if job.status != "queued" or job.due_at > now:
         raise NotAllowed(f"job {job.id} is {job.status}, or not due")
+    if expired(job, now):
+        raise NotAllowed(f"job {job.id} has expired")
     return replace(
         job,
         status="running",
@@ -258,7 +265,7 @@ def _cancel(job: Job, now: float) -> Job:
 
 
 def _expire(job: Job, now: float) -> Job:
-    if job.status != "queued" or job.expires_at is None or job.expires_at > now:
+    if not expired(job, now):
         raise NotAllowed(f"job {job.id} has not expired")
     failure = Failure("Expired", "no worker began it before it expired")
     return _end(job, "failed", now, failure=failure)

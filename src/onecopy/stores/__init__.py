@@ -2,6 +2,8 @@
 
 base.py     the Store protocol
 sqlite.py   one file, for all processes of a host
+memory.py   in one process, for tests
+urls.py     a store by its URL
 """
 
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, Store, Unavailable

@@ -42,8 +42,9 @@ class Filter:
 class Stats:
     """Figures of one queue and task.
 
-    counts: jobs by status. wait, run: mean seconds from due to begun, and from begun to final, of
-    the jobs that ended and are still kept. oldest: when the first due job was due, None without one.
+    counts: jobs by status, those above zero. wait, run: mean seconds from due to begun, and from
+        begun to final, of the jobs that ended (`spans`) and are still kept; None without one.
+    oldest: when the first queued job is due, or was; None without one.
     """
 
     queue: str
@@ -54,8 +55,25 @@ class Stats:
     oldest: float | None
 
 
+def spans(job: Job) -> tuple[float, float] | None:
+    """Return the seconds from due to begun and from begun to final, for `Stats`.
+
+    None unless the job has ended after an attempt; one that was cancelled while it waited for
+    another attempt counts as never begun.
+    """
+    if not job.final or job.finished_at is None or job.started_at is None:
+        return None
+    if job.started_at < job.due_at:
+        return None
+    return job.started_at - job.due_at, max(0.0, job.finished_at - job.started_at)
+
+
 class Store(Protocol):
-    """Jobs on record. Safe for any number of processes at once."""
+    """Jobs on record. Safe for any number of processes, threads and event loops at once.
+
+    An open store that is forked is open in the child too. A call that is cancelled may have
+    happened: `running` tells what a worker has.
+    """
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. Raises Unavailable."""
@@ -68,6 +86,9 @@ class Store(Protocol):
     async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
         """Record jobs, all or none; for an idempotency key seen before return the job it has.
 
+        The answer is in the order of `jobs`. A key is of one task, and kept as long as its job. A
+        job that is on record already (its id) is not recorded again: accepting can be repeated.
+
         Raises QueueFull, IdempotencyConflict, Unavailable.
         """
         ...
@@ -75,9 +96,10 @@ class Store(Protocol):
     async def claim(
         self, worker: str, queues: Sequence[str], *, now: float, until: float, limit: int = 1
     ) -> list[Job]:
-        """Begin attempts of due jobs: by order of `queues`, then priority, then age.
+        """Begin attempts of due jobs: by order of `queues`, then priority, then when each was due.
 
-        Each gets a lease with a token of its own. The cost does not grow with the queue.
+        Each gets a lease with a token of its own. The cost does not grow with the queue. Jobs that
+        have expired are left to `overdue`.
         """
         ...
 
@@ -90,11 +112,11 @@ class Store(Protocol):
         ...
 
     async def history(self, job: str, *, after: int = -1) -> list[Event]:
-        """Return the events of a job with numbers over `after`, in order."""
+        """Return the events of a job with numbers over `after`, in order; none if it is unknown."""
         ...
 
     async def extend(self, workers: Sequence[str], *, until: float) -> None:
-        """Lengthen the leases of all running attempts of these workers."""
+        """Lengthen the leases of all running attempts of these workers; none gets shorter."""
         ...
 
     async def overdue(self, *, now: float, limit: int = 100) -> list[Job]:
@@ -110,7 +132,7 @@ class Store(Protocol):
         ...
 
     async def find(self, which: Filter) -> list[Job]:
-        """Return jobs, the newest first."""
+        """Return jobs, the newest first. Raises KeyError if `older_than` is gone."""
         ...
 
     async def stats(self) -> list[Stats]:

@@ -1,0 +1,179 @@
+"""A store in the memory of one process: for tests, and to read before writing another one."""
+
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from statistics import fmean
+
+from onecopy.jobs import Change, Claim, Event, Job, Lease, Status, apply, describe, expired
+from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, spans
+
+
+class MemoryStore:
+    """Jobs in dicts; the Store protocol says what each method does. A fork has its own copy."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}  # in the order of acceptance
+        self._events: dict[str, list[Event]] = {}
+        self._lock = threading.Lock()
+
+    async def open(self) -> None:
+        """Nothing is to be done."""
+
+    async def close(self) -> None:
+        """Nothing is to be done: the jobs stay as long as this object."""
+
+    async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
+        """Record jobs, all or none."""
+        with self._lock:
+            new: dict[str, Job] = {}
+            answer = [self._on_record(job, new) or new.setdefault(job.id, job) for job in jobs]
+            for first, job in zip(answer, jobs, strict=True):
+                if first.fingerprint != job.fingerprint:
+                    raise IdempotencyConflict(f"{job.idempotency_key!r} is of job {first.id}")
+            if max_queued is not None:
+                self._must_have_room(new.values(), max_queued)
+            for job in new.values():
+                self._record(None, job, job.created_at)
+            return answer
+
+    def _on_record(self, job: Job, new: dict[str, Job]) -> Job | None:
+        known = self._jobs.get(job.id) or new.get(job.id)
+        if known is not None or job.idempotency_key is None:
+            return known
+        key = job.task, job.idempotency_key
+        both = (*self._jobs.values(), *new.values())
+        return next((each for each in both if (each.task, each.idempotency_key) == key), None)
+
+    def _must_have_room(self, new: Iterable[Job], max_queued: int) -> None:
+        for queue in {job.queue for job in new}:
+            queued = sum(
+                job.status == "queued" for job in self._jobs.values() if job.queue == queue
+            )
+            if queued + sum(job.queue == queue for job in new) > max_queued:
+                raise QueueFull(f"the queue {queue!r} has its bound of {max_queued} jobs")
+
+    def _record(self, before: Job | None, after: Job, now: float) -> Job:
+        if after is not before:
+            self._jobs[after.id] = after
+            self._events.setdefault(after.id, []).append(describe(before, after, now))
+        return after
+
+    async def claim(
+        self, worker: str, queues: Sequence[str], *, now: float, until: float, limit: int = 1
+    ) -> list[Job]:
+        """Begin attempts of due jobs."""
+        with self._lock:
+            due = self._where(
+                lambda job: (
+                    job.status == "queued"
+                    and job.queue in queues
+                    and job.due_at <= now
+                    and not expired(job, now)
+                )
+            )
+            due.sort(key=lambda job: (queues.index(job.queue), -job.priority, job.due_at))
+            return [
+                self._record(
+                    job, apply(job, Claim(Lease(secrets.token_hex(16), worker, until)), now), now
+                )
+                for job in due[:limit]
+            ]
+
+    async def change(self, job: str, change: Change, *, now: float) -> Job:
+        """Apply a change."""
+        with self._lock:
+            before = self._jobs[job]
+            return self._record(before, apply(before, change, now), now)
+
+    async def get(self, jobs: Sequence[str]) -> list[Job]:
+        """Return the jobs that exist, in no order."""
+        with self._lock:
+            return [self._jobs[job] for job in set(jobs) if job in self._jobs]
+
+    async def history(self, job: str, *, after: int = -1) -> list[Event]:
+        """Return the events of a job with numbers over `after`, in order."""
+        with self._lock:
+            return [event for event in self._events.get(job, []) if event.number > after]
+
+    async def extend(self, workers: Sequence[str], *, until: float) -> None:
+        """Lengthen the leases of all running attempts of these workers."""
+        with self._lock:
+            for job in self._where(lambda job: job.lease is not None):
+                if job.lease is not None and job.lease.worker in workers:
+                    lease = replace(job.lease, until=max(until, job.lease.until))
+                    self._jobs[job.id] = replace(job, lease=lease)
+
+    async def overdue(self, *, now: float, limit: int = 100) -> list[Job]:
+        """Return running jobs whose lease is over, and queued jobs that have expired."""
+        with self._lock:
+            return self._where(
+                lambda job: expired(job, now) or (job.lease is not None and job.lease.until <= now)
+            )[:limit]
+
+    async def running(self, worker: str) -> list[Job]:
+        """Return the jobs that a worker has attempts of."""
+        with self._lock:
+            return self._where(lambda job: job.lease is not None and job.lease.worker == worker)
+
+    async def next_due(self, queues: Sequence[str]) -> float | None:
+        """Return when the next queued job is due, or was; None without one."""
+        with self._lock:
+            queued = self._where(lambda job: job.status == "queued" and job.queue in queues)
+            return min((job.due_at for job in queued), default=None)
+
+    async def find(self, which: Filter) -> list[Job]:
+        """Return jobs, the newest first."""
+        with self._lock:
+            newest = list(reversed(self._jobs.values()))
+            if which.older_than is not None:
+                newest = newest[newest.index(self._jobs[which.older_than]) + 1 :]
+            return [job for job in newest if _matches(job, which)][: which.limit]
+
+    async def stats(self) -> list[Stats]:
+        """Return figures by queue and task."""
+        groups: defaultdict[tuple[str, str], list[Job]] = defaultdict(list)
+        with self._lock:
+            for job in self._jobs.values():
+                groups[job.queue, job.task].append(job)
+        return [_figures(*key, jobs) for key, jobs in sorted(groups.items())]
+
+    async def prune(self, *, now: float, limit: int = 1000) -> int:
+        """Delete final jobs that have been kept long enough, with their events."""
+        with self._lock:
+            old = self._where(
+                lambda job: job.finished_at is not None and job.finished_at + job.keep <= now
+            )[:limit]
+            for job in old:
+                del self._jobs[job.id], self._events[job.id]
+            return len(old)
+
+    def _where(self, condition: Callable[[Job], bool]) -> list[Job]:
+        return [job for job in self._jobs.values() if condition(job)]
+
+
+def _matches(job: Job, which: Filter) -> bool:
+    return (
+        (not which.statuses or job.status in which.statuses)
+        and which.task in (None, job.task)
+        and which.queue in (None, job.queue)
+        and (which.created_after is None or job.created_at > which.created_after)
+        and (which.created_before is None or job.created_at < which.created_before)
+    )
+
+
+def _figures(queue: str, task: str, jobs: Sequence[Job]) -> Stats:
+    times = [each for job in jobs if (each := spans(job)) is not None]
+    counts: dict[Status, int] = {}
+    for job in jobs:
+        counts[job.status] = counts.get(job.status, 0) + 1
+    return Stats(
+        queue=queue,
+        task=task,
+        counts=counts,
+        wait=fmean(wait for wait, _ in times) if times else None,
+        run=fmean(run for _, run in times) if times else None,
+        oldest=min((job.due_at for job in jobs if job.status == "queued"), default=None),
+    )

@@ -1,0 +1,138 @@
+"""Threads that do what event loops ask for, in groups: what several callers ask for at once."""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, Final
+
+from onecopy.stores.base import Unavailable
+
+_PATIENCE: Final = 20.0  # seconds, for one's turn to come
+
+
+@dataclass(slots=True, eq=False)
+class Operation:
+    """Something to do for a caller, and where to say what came of it.
+
+    run: is given what the lane's `serve` has for it; it runs in the lane's thread.
+    """
+
+    run: Callable[..., Any]
+    future: asyncio.Future[Any]
+    loop: asyncio.AbstractEventLoop
+    result: Any = None
+    error: Exception | None = None
+
+
+type Take = Callable[[], list[Operation]]
+
+
+class Lane:
+    """A thread that serves operations in groups; it starts with the first.
+
+    serve: serves one group and returns it. It takes the group itself, when its turn has come, so
+        that what is asked for while it waits is in the group too.
+    """
+
+    def __init__(self, name: str, serve: Callable[[Take], list[Operation]]) -> None:
+        self._name = name
+        self._serve = serve
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget the thread and what waits for it: both are the parent's, after a fork."""
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._pending: deque[Operation] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()
+
+    async def do[T](self, run: Callable[..., T]) -> T:
+        """Have something done in the lane's thread, and return what it returns.
+
+        Raises Unavailable if its turn does not come; if it is cancelled before, it is not done.
+        """
+        loop = asyncio.get_running_loop()
+        operation = Operation(run, loop.create_future(), loop)
+        self._pending.append(operation)
+        self._ensure_thread()
+        self._bell.put(True)
+        timer = loop.call_later(_PATIENCE, self._give_up, operation)
+        try:
+            return await operation.future
+        except asyncio.CancelledError:
+            self._withdraw(operation)
+            raise
+        finally:
+            timer.cancel()
+
+    def end(self) -> None:
+        """Serve what is pending and end the thread; blocks until it has."""
+        with self._starting:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._bell.put(False)
+                thread.join(_PATIENCE)  # it may wait for a stopped process
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None:
+            with self._starting:
+                if self._thread is None:
+                    self._thread = threading.Thread(
+                        target=self._run, name=f"onecopy-{self._name}", daemon=True
+                    )
+                    self._thread.start()
+
+    def _run(self) -> None:
+        go_on = True
+        while go_on:
+            go_on = self._bell.get()
+            if self._pending:
+                _deliver(self._serve(self._take))
+
+    def _take(self) -> list[Operation]:
+        taken: list[Operation] = []
+        while self._pending and len(taken) < 256:
+            try:
+                taken.append(self._pending.popleft())
+            except IndexError:  # withdrawn at this moment
+                break
+        return taken
+
+    def _withdraw(self, operation: Operation) -> bool:
+        try:
+            self._pending.remove(operation)
+        except ValueError:
+            return False
+        return True
+
+    def _give_up(self, operation: Operation) -> None:
+        if self._withdraw(operation) and not operation.future.done():
+            words = (
+                f"the store is busy for {_PATIENCE:.0f} seconds: is a process stopped that uses it?"
+            )
+            operation.future.set_exception(Unavailable(words))
+
+
+def _deliver(operations: Iterable[Operation]) -> None:
+    """Answer all callers, with one call for each event loop."""
+    loops: dict[asyncio.AbstractEventLoop, list[Operation]] = {}
+    for operation in operations:
+        loops.setdefault(operation.loop, []).append(operation)
+    for loop, of_loop in loops.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, of_loop)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            continue
+
+
+def _resolve(operations: list[Operation]) -> None:
+    for operation in operations:
+        if operation.future.done():
+            continue
+        if operation.error is not None:
+            operation.future.set_exception(operation.error)
+        else:
+            operation.future.set_result(operation.result)

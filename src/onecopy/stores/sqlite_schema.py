@@ -1,0 +1,152 @@
+"""The database file of the SQLite store: made, migrated, opened, and what can go wrong with it.
+
+All processes of a host may open the file at once: whoever migrates or checkpoints it holds the
+lock file, so no two of them ever do.
+"""
+
+import os
+import sqlite3
+from typing import Final
+
+from onecopy.stores.base import Unavailable
+
+_OURS: Final = 0x6F6E6370  # "oncp": tells our file from another program's
+
+_FIRST: Final = """
+CREATE TABLE jobs (
+  seq INTEGER PRIMARY KEY,         -- the order of acceptance
+  id TEXT NOT NULL UNIQUE,
+  task TEXT NOT NULL,
+  queue TEXT NOT NULL,
+  priority INTEGER NOT NULL,
+  status TEXT NOT NULL,
+  attempt INTEGER NOT NULL,
+  max_attempts INTEGER NOT NULL,
+  created_at REAL NOT NULL,
+  due_at REAL NOT NULL,
+  expires_at REAL,
+  started_at REAL,
+  finished_at REAL,
+  timeout REAL,
+  keep REAL NOT NULL,
+  cancelling INTEGER NOT NULL,
+  token TEXT,
+  worker TEXT,
+  lease_until REAL,
+  progress TEXT,
+  failure TEXT,
+  traceparent TEXT,
+  idempotency_key TEXT,
+  fingerprint TEXT,
+  version INTEGER NOT NULL,
+  remove_at REAL,                  -- NULL until it is final
+  result TEXT
+);
+-- Apart from what changes: an update writes the whole row anew, and arguments may be megabytes.
+CREATE TABLE arguments (job INTEGER PRIMARY KEY, arguments TEXT NOT NULL);
+CREATE TABLE events (
+  job INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  at REAL NOT NULL,
+  kind TEXT NOT NULL,
+  data TEXT NOT NULL,
+  PRIMARY KEY (job, number)
+) WITHOUT ROWID;
+-- What would take a count of all jobs, kept with each change.
+CREATE TABLE figures (
+  queue TEXT NOT NULL,
+  task TEXT NOT NULL,
+  queued INTEGER NOT NULL,
+  running INTEGER NOT NULL,
+  succeeded INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  ended INTEGER NOT NULL,          -- final jobs whose last attempt was begun
+  waited INTEGER NOT NULL,         -- their time from due to begun, in microseconds
+  ran INTEGER NOT NULL,            -- their time from begun to final, in microseconds
+  PRIMARY KEY (queue, task)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX jobs_by_key ON jobs (task, idempotency_key) WHERE idempotency_key IS NOT NULL;
+CREATE INDEX jobs_to_claim ON jobs (queue, priority DESC, due_at, seq) WHERE status = 'queued';
+CREATE INDEX jobs_to_expire ON jobs (expires_at)
+  WHERE status = 'queued' AND expires_at IS NOT NULL;
+CREATE INDEX jobs_running ON jobs (worker) WHERE status = 'running';
+CREATE INDEX jobs_to_remove ON jobs (remove_at) WHERE remove_at IS NOT NULL;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+"""What makes each version of the schema out of the one before: the first of an empty file."""
+
+_CURES: Final = (
+    ("SQLITE_FULL", "the disk is full: make room, nothing else needs to be done"),
+    ("SQLITE_READONLY", "it may not be written to: give this user the right to write it"),
+    ("SQLITE_PERM", "it may not be written to: give this user the right to write it"),
+    ("SQLITE_CANTOPEN", "it cannot be opened: see that its folder is there and may be written to"),
+    ("SQLITE_NOTADB", "it is no SQLite database: move it away, or name another file"),
+    ("SQLITE_CORRUPT", "it is damaged: move it and its -wal file away, `sqlite3 FILE .recover`"),
+    ("SQLITE_BUSY", "another program holds it: end whatever else has the file open"),
+    ("SQLITE_IOERR", "the disk failed to read or write: see the kernel's log"),
+)
+
+
+def unavailable(path: str, error: sqlite3.Error | OSError) -> Unavailable:
+    """Say what is wrong with the file, and the cure."""
+    if isinstance(error, OSError):
+        return Unavailable(f"the store {path} cannot be used: {error.strerror}: {error.filename}")
+    name = getattr(error, "sqlite_errorname", "")
+    for prefix, words in _CURES:
+        if name.startswith(prefix):
+            return Unavailable(f"the store {path} cannot be used: {words} ({error})")
+    return Unavailable(f"the store {path} cannot be used: {error}")
+
+
+def create(path: str) -> None:
+    """Make the file, and its folder, for this user alone. Raises OSError."""
+    os.makedirs(os.path.dirname(path) or ".", mode=0o700, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def connect(path: str, synchronous: str) -> sqlite3.Connection:
+    """Open a file that exists. Raises sqlite3.Error."""
+    # As a URI with mode=rw: a file that has vanished is an error, not an empty store.
+    name = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
+    connection = sqlite3.connect(
+        name, uri=True, timeout=10, isolation_level=None, check_same_thread=False
+    )
+    try:
+        # Checkpoints happen in commits only, under the lock file: two at a time can damage the
+        # file in SQLite before 3.51.3 (its "WAL-reset bug"), and the last connection closes often.
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, path: str) -> None:
+    """Bring the schema up to date; the caller holds the lock file.
+
+    Raises sqlite3.Error; and Unavailable if the file is newer than this code, or not ours.
+    """
+    ours = _number(connection, "PRAGMA application_id") == _OURS
+    if not ours and _number(connection, "SELECT count(*) FROM sqlite_master") > 0:
+        raise Unavailable(f"{path} is another program's database: name another file as the store")
+    version = _number(connection, "PRAGMA user_version")
+    if version == len(MIGRATIONS):
+        return
+    if version > len(MIGRATIONS):
+        raise Unavailable(
+            f"the store {path} was written by a newer onecopy (schema {version}, this one knows "
+            f"{len(MIGRATIONS)}): upgrade onecopy here, or name another store"
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    script = "".join(MIGRATIONS[version:])
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {_OURS}; "
+        f"PRAGMA user_version = {len(MIGRATIONS)}; COMMIT"
+    )
+
+
+def _number(connection: sqlite3.Connection, question: str) -> int:
+    return connection.execute(question).fetchone()[0]

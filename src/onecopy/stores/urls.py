@@ -1,0 +1,48 @@
+"""Stores by URL, as ONECOPY_STORE names them."""
+
+from typing import Literal
+from urllib.parse import parse_qsl, unquote
+
+from onecopy.errors import OptionError
+from onecopy.stores.base import Store
+
+
+def open_store(url: str) -> Store:
+    """Return the store that a URL names; `open` it before it is used.
+
+    `sqlite:///jobs.db`             a file, relative to the working folder
+    `sqlite:////var/lib/jobs.db`    a file by its full path
+    `...?synchronous=normal`        faster; a power cut may take the last moments
+    `memory://`                     in this process alone: for tests
+
+    Raises OptionError: the URL names no store, or has an option that there is not.
+    """
+    scheme, _, rest = url.partition("://")
+    path, _, query = rest.partition("?")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    match scheme:
+        case "sqlite":
+            return _sqlite(url, path, options)
+        case "memory" if not path and not options:
+            from onecopy.stores.memory import MemoryStore
+
+            return MemoryStore()
+        case _:
+            raise OptionError("store", f"{url!r} names no store; one would be sqlite:///jobs.db")
+
+
+def _sqlite(url: str, path: str, options: dict[str, str]) -> Store:
+    from onecopy.stores.sqlite import SQLiteStore
+
+    if not path.startswith("/") or path == "/":
+        raise OptionError("store", f"{url!r} has no path; write sqlite:///jobs.db")
+    synchronous = _synchronous(url, options.pop("synchronous", "full"))
+    if options:
+        raise OptionError("store", f"{url!r} has an option that there is not: {', '.join(options)}")
+    return SQLiteStore(unquote(path[1:]), synchronous=synchronous)
+
+
+def _synchronous(url: str, value: str) -> Literal["full", "normal"]:
+    if value in ("full", "normal"):
+        return value
+    raise OptionError("store", f"{url!r}: synchronous is full or normal")
