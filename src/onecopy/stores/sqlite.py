@@ -13,7 +13,7 @@ import os
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Literal
 
 from onecopy.jobs import Change, Claim, Event, Job, Lease, apply
@@ -224,7 +224,7 @@ def _due(
     """
     found: list[rows.Row] = []
     for queue in queues:
-        for priority in _priorities(connection, queue):
+        for priority in rows.priorities(connection, queue):
             which = (
                 "WHERE status = 'queued' AND queue = ? AND priority = ? AND due_at <= ? "
                 "AND (expires_at IS NULL OR expires_at > ?) ORDER BY due_at, seq LIMIT ?"
@@ -236,22 +236,12 @@ def _due(
     return found
 
 
-def _priorities(connection: sqlite3.Connection, queue: str) -> Iterator[int]:
-    """The priorities that queued jobs of a queue have, the highest first."""
-    select = "SELECT priority FROM jobs WHERE status = 'queued' AND queue = ? "
-    row = connection.execute(f"{select} ORDER BY priority DESC LIMIT 1", (queue,)).fetchone()
-    while row is not None:
-        yield row[0]
-        further = f"{select} AND priority < ? ORDER BY priority DESC LIMIT 1"
-        row = connection.execute(further, (queue, row[0])).fetchone()
-
-
 def _next_due(connection: sqlite3.Connection, queues: Sequence[str]) -> float | None:
     which = "status = 'queued' AND queue = ? AND priority = ?"
     firsts = [
         connection.execute(f"SELECT min(due_at) FROM jobs WHERE {which}", key).fetchone()[0]
         for queue in queues
-        for key in ((queue, priority) for priority in _priorities(connection, queue))
+        for key in ((queue, priority) for priority in rows.priorities(connection, queue))
     ]
     return min(firsts, default=None)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from onecopy.jobs import Job, Status
 from onecopy.stores.base import Stats, spans
-from onecopy.stores.sqlite_rows import STATUSES
+from onecopy.stores.sqlite_rows import STATUSES, priorities
 
 _COLUMNS: Final = (*STATUSES, "ended", "waited", "ran")
 _MICROSECONDS: Final = 1_000_000
@@ -51,7 +51,7 @@ class Figures:
 
 
 def stats(connection: sqlite3.Connection) -> list[Stats]:
-    """Return the figures of each queue and task that has jobs; reads no job but the oldest."""
+    """Return the figures of each queue and task that has jobs; reads few jobs."""
     rows = connection.execute(
         f"SELECT queue, task, {', '.join(_COLUMNS)} FROM figures ORDER BY queue, task"
     ).fetchall()
@@ -75,7 +75,13 @@ def stats(connection: sqlite3.Connection) -> list[Stats]:
 
 
 def _oldest(connection: sqlite3.Connection, queue: str, task: str) -> float | None:
-    return connection.execute(
-        "SELECT min(due_at) FROM jobs WHERE status = 'queued' AND queue = ? AND task = ?",
-        (queue, task),
-    ).fetchone()[0]
+    # In the order of the index, it ends at the task's first job of each priority.
+    firsts = [
+        connection.execute(
+            "SELECT due_at FROM jobs WHERE status = 'queued' AND queue = ? AND priority = ? "
+            "AND task = ? ORDER BY due_at LIMIT 1",
+            (queue, priority, task),
+        ).fetchone()
+        for priority in priorities(connection, queue)
+    ]
+    return min((first[0] for first in firsts if first is not None), default=None)

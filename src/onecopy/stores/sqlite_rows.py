@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -143,3 +143,16 @@ def delete(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
     connection.executemany("DELETE FROM jobs WHERE seq = ?", each)
     connection.executemany("DELETE FROM arguments WHERE job = ?", each)
     connection.executemany("DELETE FROM events WHERE job = ?", each)
+
+
+def priorities(connection: sqlite3.Connection, queue: str) -> Iterator[int]:
+    """Return the priorities that queued jobs of a queue have, the highest first.
+
+    Each is one look into an index, however many jobs have it.
+    """
+    select = "SELECT priority FROM jobs WHERE status = 'queued' AND queue = ? "
+    row = connection.execute(f"{select} ORDER BY priority DESC LIMIT 1", (queue,)).fetchone()
+    while row is not None:
+        yield row[0]
+        further = f"{select} AND priority < ? ORDER BY priority DESC LIMIT 1"
+        row = connection.execute(further, (queue, row[0])).fetchone()

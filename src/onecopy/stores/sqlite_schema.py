@@ -67,7 +67,7 @@ CREATE TABLE figures (
   PRIMARY KEY (queue, task)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX jobs_by_key ON jobs (task, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX jobs_to_claim ON jobs (queue, priority DESC, due_at, seq) WHERE status = 'queued';
+CREATE INDEX jobs_to_claim ON jobs (queue, priority DESC, due_at) WHERE status = 'queued';
 CREATE INDEX jobs_to_expire ON jobs (expires_at)
   WHERE status = 'queued' AND expires_at IS NOT NULL;
 CREATE INDEX jobs_running ON jobs (worker) WHERE status = 'running';

@@ -1,0 +1,1 @@
+"""The parts of `StoreContract`, by what a store is asked to do."""

@@ -1,0 +1,239 @@
+"""Changes of jobs, and their history."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from onecopy.jobs import (
+    Advance,
+    Cancel,
+    Cancelled,
+    Change,
+    Expire,
+    Fail,
+    Failure,
+    Job,
+    NotAllowed,
+    Progress,
+    Release,
+    Requeue,
+    Succeed,
+    apply,
+    new_id,
+)
+from onecopy.stores import Filter, IdempotencyConflict, Store
+from onecopy.testing._stores.jobs import (
+    NOW,
+    ODD_TEXT,
+    claim_one,
+    kinds_of,
+    make_job,
+    one,
+    run_open,
+    token_of,
+)
+
+
+class Changing:
+    def test_every_change_is_as_the_state_machine_says(self, store: Store) -> None:
+        """Walks of jobs through all statuses; after each step the record is the pure result."""
+        failure = Failure("ValueError", ODD_TEXT, "Traceback\n")
+        walks: list[list[Callable[[str], Change]]] = [
+            [lambda token: Succeed(token, '{"a": 1}')],
+            [lambda token: Fail(token, failure)],
+            [lambda token: Fail(token, failure, NOW), lambda token: Succeed(token, "1")],
+            [lambda token: Fail(token, failure, NOW), lambda token: Fail(token, failure, NOW)],
+            [Release, lambda token: Succeed(token, "null")],
+            [lambda token: Advance(token, Progress(3, 10, ODD_TEXT)), Release, Release],
+            [lambda _: Cancel(), Cancelled],
+            [lambda _: Cancel(), lambda _: Cancel(), lambda token: Succeed(token, "1")],
+            [lambda _: Cancel(), Release],
+            [lambda token: Fail(token, failure), lambda _: Requeue(), Release],
+        ]
+
+        async def walk(steps: Sequence[Callable[[str], Change]]) -> None:
+            job = make_job(max_attempts=2, queue=new_id())
+            await store.accept([job])
+            for number, step in enumerate(steps):
+                if job.status == "queued":
+                    (job,) = await store.claim("w", [job.queue], now=NOW + number, until=NOW + 99)
+                change = step(job.lease.token if job.lease is not None else "")
+                expected = apply(job, change, NOW + number)
+                assert await store.change(job.id, change, now=NOW + number) == expected
+                assert await one(store, job) == expected
+                job = expected
+            assert [event.number for event in await store.history(job.id)] == [
+                *range(job.version + 1)
+            ]
+
+        async def scenario() -> None:
+            for steps in walks:
+                await walk(steps)
+
+        run_open(store, scenario)
+
+    def test_a_queued_job_is_cancelled_or_expires(self, store: Store) -> None:
+        jobs = [make_job(), make_job(expires_at=NOW + 1)]
+
+        async def scenario() -> None:
+            await store.accept(jobs)
+            cancelled = await store.change(jobs[0].id, Cancel(), now=NOW + 1)
+            expired = await store.change(jobs[1].id, Expire(), now=NOW + 1)
+            assert (cancelled.status, expired.status) == ("cancelled", "failed")
+            assert await store.claim("w", ["default"], now=NOW, until=NOW + 9) == []
+
+        run_open(store, scenario)
+
+    def test_an_old_token_is_refused_and_changes_nothing(self, store: Store) -> None:
+        job = make_job(max_attempts=5)
+
+        async def scenario() -> None:
+            await store.accept([job])
+            old = token_of(await claim_one(store))
+            await store.change(job.id, Fail(old, Failure("Lost", "lost"), NOW), now=NOW)
+            current = await claim_one(store, worker="worker 2")
+            history = await store.history(job.id)
+            for change in (
+                Succeed(old, "1"),
+                Fail(old, Failure("E", "e")),
+                Release(old),
+                Cancelled(old),
+                Advance(old, Progress(1)),
+                Succeed("", "1"),
+            ):
+                with pytest.raises(NotAllowed):
+                    await store.change(job.id, change, now=NOW)
+            assert await one(store, job) == current
+            assert await store.history(job.id) == history
+
+        run_open(store, scenario)
+
+    def test_an_unknown_job_is_a_key_error(self, store: Store) -> None:
+        async def scenario() -> None:
+            with pytest.raises(KeyError):
+                await store.change("unknown", Cancel(), now=NOW)
+            assert await store.get(["unknown"]) == []
+            assert await store.history("unknown") == []
+
+        run_open(store, scenario)
+
+    def test_what_changes_nothing_is_not_recorded(self, store: Store) -> None:
+        job = make_job()
+
+        async def scenario() -> None:
+            await store.accept([job])
+            cancelled = await store.change(job.id, Cancel(), now=NOW)
+            assert await store.change(job.id, Cancel(), now=NOW + 5) == cancelled
+            assert await kinds_of(store, job) == ["accepted", "cancelled"]
+
+        run_open(store, scenario)
+
+    def test_an_attempt_ends_once_whoever_ends_it(self, store: Store) -> None:
+        job = make_job()
+
+        async def scenario() -> None:
+            await store.accept([job])
+            token = token_of(await claim_one(store))
+            ends = (store.change(job.id, Succeed(token, str(n)), now=NOW) for n in range(20))
+            answers = await asyncio.gather(*ends, return_exceptions=True)
+            (won,) = [answer for answer in answers if isinstance(answer, Job)]
+            assert sum(isinstance(answer, NotAllowed) for answer in answers) == 19
+            assert await one(store, job) == won
+            assert await kinds_of(store, job) == ["accepted", "claimed", "succeeded"]
+
+        run_open(store, scenario)
+
+    def test_refused_calls_do_not_spoil_those_made_at_the_same_time(self, store: Store) -> None:
+        jobs = [make_job() for _ in range(30)]
+
+        async def scenario() -> None:
+            await store.accept([make_job(id="taken", idempotency_key="k", fingerprint="a")])
+            calls: list[Awaitable[object]] = []
+            for job in jobs:
+                calls += [
+                    store.accept([job]),
+                    store.accept([make_job(idempotency_key="k", fingerprint="b")]),
+                    store.change("unknown", Cancel(), now=NOW),
+                    store.change("taken", Succeed("no token", "1"), now=NOW),
+                ]
+            answers = await asyncio.gather(*calls, return_exceptions=True)
+            assert answers[0::4] == [[job] for job in jobs]
+            for refused, kind in ((1, IdempotencyConflict), (2, KeyError), (3, NotAllowed)):
+                assert all(isinstance(answer, kind) for answer in answers[refused::4])
+            assert len(await store.find(Filter())) == 31
+
+        run_open(store, scenario)
+
+    def test_texts_of_failures_may_hold_anything(self, store: Store) -> None:
+        """An exception's text may hold what UTF-8, or a database's text, cannot."""
+        job = make_job()
+        failure = Failure("E", "a lone surrogate \udce9, a NUL \0, a quote '", "\ud800\n\0")
+
+        async def scenario() -> None:
+            await store.accept([job])
+            token = token_of(await claim_one(store))
+            await store.change(job.id, Advance(token, Progress(1, 2, failure.message)), now=NOW)
+            await store.change(job.id, Fail(token, failure), now=NOW)
+            assert (await one(store, job)).failure == failure
+            assert (await store.history(job.id))[-1].data["message"] == failure.message
+
+        run_open(store, scenario)
+
+
+class Recording:
+    def test_the_history_is_complete_and_in_order(self, store: Store) -> None:
+        job = make_job(max_attempts=2)
+
+        async def scenario() -> None:
+            await store.accept([job])
+            token = token_of(await claim_one(store, now=NOW + 1))
+            await store.change(job.id, Advance(token, Progress(1, 2)), now=NOW + 2)
+            await store.change(job.id, Fail(token, Failure("E", "why"), NOW + 9), now=NOW + 3)
+            token = token_of(await claim_one(store, now=NOW + 10))
+            await store.change(job.id, Cancel(), now=NOW + 11)
+            await store.change(job.id, Cancelled(token), now=NOW + 12)
+            history = await store.history(job.id)
+            assert [(event.number, event.at - NOW, event.kind) for event in history] == [
+                (0, 0, "accepted"),
+                (1, 1, "claimed"),
+                (2, 2, "progress"),
+                (3, 3, "retry"),
+                (4, 10, "claimed"),
+                (5, 11, "cancelling"),
+                (6, 12, "cancelled"),
+            ]
+            assert {event.job for event in history} == {job.id}
+            assert history[1].data == {"attempt": 1, "worker": "worker 1"}
+            assert history[3].data["message"] == "why"
+            assert await store.history(job.id, after=4) == history[5:]
+            assert await store.history(job.id, after=6) == []
+
+        run_open(store, scenario)
+
+    def test_history_stays_complete_when_many_change_one_job(self, store: Store) -> None:
+        job = make_job()
+
+        async def scenario() -> None:
+            await store.accept([job])
+            token = token_of(await claim_one(store))
+            await asyncio.gather(
+                *(store.change(job.id, Advance(token, Progress(n)), now=NOW) for n in range(40))
+            )
+            assert [event.number for event in await store.history(job.id)] == [*range(42)]
+            assert (await one(store, job)).version == 41
+
+        run_open(store, scenario)
+
+    def test_what_is_answered_stays_when_the_store_is_closed(self, store: Store) -> None:
+        job = make_job()
+
+        async def accept() -> None:
+            await store.accept([job])
+
+        async def look() -> None:
+            assert await store.get([job.id]) == [job]
+            assert await kinds_of(store, job) == ["accepted"]
+
+        run_open(store, accept)
+        run_open(store, look)
