@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from onecopy.engines import Engine
+from onecopy.execution import calls
+from onecopy.execution.ports import Call
 from onecopy.jobs import Cancel, Change, Job
 from onecopy.stores import Store, Unavailable
 
@@ -21,9 +23,12 @@ class Runtime:
     All waiters of a process share one subscription and, at most once a second, one query.
     """
 
-    def __init__(self, store: Store, engine: Engine) -> None:
+    def __init__(self, store: Store, engine: Engine, folder: str) -> None:
+        """Take a store, an engine, and the state folder that this host's workers share."""
         self.store = store
         self.engine = engine
+        self._folder = folder
+        self._queue_seconds: dict[str, tuple[float, float | None]] = {}
         self._waiting: dict[str, set[asyncio.Future[Job]]] = defaultdict(set)
         self._follower: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -98,6 +103,21 @@ class Runtime:
             self._waiting[job].discard(future)
             if not self._waiting[job]:
                 del self._waiting[job]
+
+    async def call(self, call: Call) -> str:
+        """Run a task in a job worker of this host now; as `ports.Runtime.call`."""
+        return await calls.send(self._folder, call)
+
+    async def queue_seconds(self, queue: str) -> float | None:
+        """Return how long jobs of a queue wait for a worker on average, as of a second ago."""
+        looked_at, seconds = self._queue_seconds.get(queue, (-1.0, None))
+        now = time.monotonic()
+        if now - looked_at > _LOOK_AGAIN:
+            waits = [each.wait for each in await self.store.stats() if each.queue == queue]
+            known = [wait for wait in waits if wait is not None]
+            seconds = max(known, default=None)
+            self._queue_seconds[queue] = (now, seconds)
+        return seconds
 
     def _follow(self) -> None:
         if self._follower is None or self._follower.done():

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, Literal
 
+    type Role = Literal["web", "job"]
+
     from onecopy.server.narration import Narrator
     from onecopy.server.poller import Poller
     from onecopy.server.scoreboard import Scoreboard
@@ -29,6 +31,9 @@ _TRIES = 3
 _LONGEST_WAIT = 10.0
 _UNKNOWN = 64
 """Exits of unknown children that are kept; most are of processes that an app left behind."""
+
+
+_ROLES: tuple[Role, ...] = ("web", "job")
 
 
 class Run:
@@ -49,6 +54,9 @@ class Run:
         self.unknown_exits: dict[int, int] = {}
         """Wait statuses of children that had not said yet which worker they are, by pid."""
 
+        self.tell_lost: Callable[[dict[str, Any]], None] = lambda message: None
+        """Tells job workers that one of them is gone."""
+
     def keep_exit(self, pid: int, status: int) -> None:
         """Keep the status of a child that nobody knows: its first message may be on its way."""
         self.unknown_exits[pid] = status
@@ -57,10 +65,11 @@ class Run:
 
 
 class Worker:
-    """A web worker, as the supervisor sees it."""
+    """A web worker or job worker, as the supervisor sees it."""
 
-    def __init__(self, generation: Generation, slot: int, channel: Channel) -> None:
+    def __init__(self, generation: Generation, role: Role, slot: int, channel: Channel) -> None:
         self.generation = generation
+        self.role: Role = role
         self.slot = slot
         self.channel = channel
         self.pid: int | None = None
@@ -70,6 +79,10 @@ class Worker:
         self.started = time.monotonic()
         self.kill_at: float | None = None
         self.notice_at: float | None = None
+        self.name: str | None = None
+        """What a job worker is called in the store."""
+        self.doom: str | None = None
+        """Why the supervisor has killed it, in words."""
 
     def signal(self, number: int) -> None:
         """Send a signal; a worker that has not said its pid yet gets none."""
@@ -210,33 +223,55 @@ class Generation:
 
     # The workers.
 
-    def ready_workers(self) -> list[Worker]:
+    def wanted(self, role: Role) -> int:
+        """Return how many workers of a role there should be."""
+        settings = self.run.settings
+        if role == "web":
+            return 0 if settings.tier == "worker" else settings.workers
+        if settings.tier == "web":
+            return 0
+        if settings.job_workers is not None:
+            return settings.job_workers
+        return 1 if self.facts.get("tasks") else 0
+
+    def ready_workers(self, role: Role | None = None) -> list[Worker]:
         """Return the workers that serve and are to stay."""
-        return [w for w in self.workers if w.state == "ready" and not w.retiring]
+        return [
+            w
+            for w in self.workers
+            if w.state == "ready" and not w.retiring and role in (None, w.role)
+        ]
 
     @property
     def complete(self) -> bool:
-        """Whether as many workers serve as are wanted."""
-        return len(self.ready_workers()) >= self.run.settings.workers
+        """Whether as many workers of each role serve as are wanted."""
+        return all(self._complete(role) for role in _ROLES)
+
+    def _complete(self, role: Role) -> bool:
+        return len(self.ready_workers(role)) >= self.wanted(role)
 
     def reconcile(self) -> float:
         """Fork what is missing, drain what is too much; return when to look again (monotonic)."""
         if self.state != "loaded":
             return float("inf")
-        staying = [w for w in self.workers if w.state != "draining" and not w.retiring]
-        missing = self.run.settings.workers - len(staying)
+        return min(self._reconcile(role) for role in _ROLES)
+
+    def _reconcile(self, role: Role) -> float:
+        ours = [w for w in self.workers if w.role == role and w.state != "draining"]
+        staying = [w for w in ours if not w.retiring]
+        missing = self.wanted(role) - len(staying)
         if missing > 0 and time.monotonic() < self._fork_at:
             return self._fork_at
         if missing > 0:
-            self._fork(missing)
+            self._fork(role, missing)
         leaving = staying[missing:] if missing < 0 else []
-        if self.complete:
-            leaving += [w for w in self.workers if w.retiring]
+        if self._complete(role):
+            leaving += [w for w in ours if w.retiring]
         for worker in leaving:
             worker.drain(self.run.settings, patient=True)
         return float("inf")
 
-    def _fork(self, count: int) -> None:
+    def _fork(self, role: Role, count: int) -> None:
         theirs: list[Channel] = []
         slots: list[int] = []
         for _ in range(min(count, 64)):
@@ -244,14 +279,14 @@ class Generation:
             self.run.slots.add(slot)
             ours, other = Channel.pair()
             ours.setblocking(False)
-            worker = Worker(self, slot, ours)
+            worker = Worker(self, role, slot, ours)
             self.workers.append(worker)
             self.run.poller.watch(ours.fileno(), lambda worker=worker: self._read_worker(worker))
             theirs.append(other)
             slots.append(slot)
         try:
             self._channel.send(
-                {"command": "fork", "slots": slots, "supervisor": os.getpid()},
+                {"command": "fork", "role": role, "slots": slots, "supervisor": os.getpid()},
                 [channel.fileno() for channel in theirs],
             )
         except Closed:
@@ -281,6 +316,7 @@ class Generation:
                 self.worker_gone(worker, self.run.unknown_exits.pop(worker.pid))
         elif event == "ready" and worker.state == "starting":
             worker.state = "ready"
+            worker.name = message.get("worker")
             worker.started = time.monotonic()
             self._changed(self)
         elif event == "retire":
@@ -300,6 +336,9 @@ class Generation:
             time.monotonic() - worker.started < 1 and self.run.scoreboard.accepted(worker.slot) == 0
         )
         self._forget(worker)
+        if worker.name is not None:
+            reason = worker.doom or describe_exit(status)
+            self.run.tell_lost({"command": "lost", "worker": worker.name, "reason": reason})
         if expected:
             self._changed(self)
             return

@@ -37,6 +37,7 @@ from onecopy.server.web import WebWorker
 class Assignment:
     """What a freshly forked process is told: it is this worker."""
 
+    role: str
     slot: int
     channel: Channel
     supervisor: int
@@ -173,23 +174,21 @@ def serve_forks(channel: Channel) -> Assignment | None:
         except Closed:
             return None
         for message in messages:
-            slots: list[int] = message["slots"]
-            fds = channel.take_fds(len(slots))
+            fds = channel.take_fds(len(message["slots"]))
             channels = [Channel(socket.socket(fileno=fd)) for fd in fds]
-            assignment = _fork(channel, slots, channels, message["supervisor"])
+            assignment = _fork(channel, message, channels)
             if assignment is not None:
                 return assignment
             for other in channels:
                 other.close()
 
 
-def _fork(
-    channel: Channel, slots: list[int], channels: list[Channel], supervisor: int
-) -> Assignment | None:
+def _fork(channel: Channel, message: dict[str, Any], channels: list[Channel]) -> Assignment | None:
     """Fork a middle process that forks the workers and ends, so that the supervisor adopts them.
 
     They are then its children from the start, and the death of the image changes nothing for them.
     """
+    slots: list[int] = message["slots"]
     try:
         middle = _quiet_fork()
     except OSError as error:
@@ -205,7 +204,9 @@ def _fork(
                 for other in channels[:index] + channels[index + 1 :]:
                     other.close()
                 channel.close()
-                return Assignment(slot, channels[index], supervisor, middle)
+                return Assignment(
+                    message["role"], slot, channels[index], message["supervisor"], middle
+                )
         except OSError as error:
             channel.send({"event": "fork-failed", "slots": slots[index:], "reason": str(error)})
             break

@@ -18,6 +18,7 @@ STACK_SIGNAL = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 """A worker answers this signal with the stacks of its threads (faulthandler)."""
 _LEAST_TO_TELL = 20_000_000
 """Private bytes of a worker below which nobody need be told."""
+_JOBS_EVERY = 0.5
 _MUCH = 200_000_000
 """Private bytes that are worth a word, whatever the size of the image."""
 
@@ -40,16 +41,42 @@ class Limits:
                 self._check_turns(serving)
                 self._turns_at = time.monotonic() + min(1.0, self._run.settings.timeout / 4)
             due = self._turns_at
+        jobs = [w for w in serving if w.role == "job"]
+        if jobs:
+            self._check_jobs(jobs)
+            due = min(due, time.monotonic() + _JOBS_EVERY)
         if self._run.settings.max_worker_memory is not None or not self._told:
             if time.monotonic() >= self._memory_at:
                 self._check_memory(serving)
             due = min(due, self._memory_at)
         return due
 
+    def _check_jobs(self, workers: Iterable[Worker]) -> None:
+        """Kill who runs an attempt over its time, or with more memory than it may have."""
+        from onecopy.heap._memory import memory
+
+        for worker in workers:
+            if worker.doom is not None or worker.pid is None:
+                continue
+            deadline = self._run.scoreboard.deadline(worker.slot)
+            if deadline is not None and time.time() > deadline:
+                worker.doom = "killed: its task did not end when its time was over"
+            limit = self._run.scoreboard.memory_limit(worker.slot)
+            found = memory([worker.pid]).get(worker.pid) if limit is not None else None
+            if limit is not None and found is not None and found.private_bytes > limit:
+                worker.doom = (
+                    f"killed: out of memory: {megabytes(found.private_bytes)} private of a "
+                    f"{megabytes(limit)} limit"
+                )
+            if worker.doom is not None:
+                worker.signal(signal.SIGKILL)
+
     def _check_turns(self, workers: Iterable[Worker]) -> None:
         limit = self._run.settings.timeout
         assert limit is not None
         for worker in workers:
+            if worker.role != "web":
+                continue
             still = self._run.scoreboard.last_turn(worker.slot)
             if still is None or still < limit or worker.kill_at is not None:
                 continue
@@ -66,7 +93,7 @@ class Limits:
 
         begun = time.monotonic()
         for worker in workers:
-            if worker.state != "ready" or worker.retiring or begun - worker.started < 1:
+            if worker.role != "web" or worker.state != "ready" or worker.retiring or begun - worker.started < 1:
                 continue
             assert worker.pid is not None
             found = memory([worker.pid]).get(worker.pid)

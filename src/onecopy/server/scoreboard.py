@@ -14,7 +14,7 @@ import time
 
 SLOTS = 1024
 _FIELDS = 8
-_ACCEPTING, _CONNECTIONS, _TURNED, _ACCEPTED = range(4)
+_ACCEPTING, _CONNECTIONS, _TURNED, _ACCEPTED, _DEADLINE, _MEMORY = range(6)
 _STALE_NS = 1_000_000_000
 
 
@@ -92,6 +92,23 @@ class Scoreboard:
                 self._cells[0] = max(self._cells[0], slot + 1)
                 return slot
         raise OverflowError(f"more than {SLOTS - 1} workers")
+
+    def set_deadline(self, slot: int, at: float | None) -> None:
+        """Note when (seconds since 1970) the worker is to be killed; None: not at all."""
+        self._cells[slot * _FIELDS + _DEADLINE] = 0 if at is None else int(at * 1e6)
+
+    def deadline(self, slot: int) -> float | None:
+        """Return when the worker is to be killed, in seconds since 1970."""
+        at = self._cells[slot * _FIELDS + _DEADLINE]
+        return at / 1e6 if at else None
+
+    def set_memory_limit(self, slot: int, limit: int | None) -> None:
+        """Note how many private bytes the worker may have; None: any number."""
+        self._cells[slot * _FIELDS + _MEMORY] = limit or 0
+
+    def memory_limit(self, slot: int) -> int | None:
+        """Return how many private bytes the worker may have."""
+        return self._cells[slot * _FIELDS + _MEMORY] or None
 
     def fewest_connections(self) -> int | None:
         """Return the connections of the least loaded worker whose loop turns.

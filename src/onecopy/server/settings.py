@@ -26,7 +26,20 @@ class Settings:
     """The command line as the user gave it."""
     python: list[str]
     """Interpreter and its flags, to start an image with."""
+    tier: str
+    """What runs: "all", "web" (no job workers, no data), or "worker" (job workers alone)."""
     workers: int
+    """Web workers."""
+    job_workers: int | None
+    """Job workers; None: one if the app has tasks."""
+    queues: list[str]
+    """Queues that job workers serve, in the order in which they look."""
+    concurrency: int
+    """Async jobs that a job worker runs at once."""
+    bell: int
+    """Descriptor of the bell that job workers wait on; -1 without job workers."""
+    calls: int
+    """Descriptor of the socket that takes calls; -1 without job workers."""
     sockets: list[int]
     """Descriptors of the sockets to accept on."""
     listen: bool

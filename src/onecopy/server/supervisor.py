@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 
+from onecopy.server.channel import Closed
 from onecopy.server.control_server import ControlServer, socket_name
 from onecopy.server.generation import Generation, Run, describe_exit
 from onecopy.server.limits import Limits
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from onecopy.server.control_server import Answer
+    from onecopy.server.channel import Closed
+from onecopy.server.control_server import Answer
     from onecopy.server.generation import Worker
 
 START_FAILED = 3
@@ -53,6 +55,7 @@ class Supervisor:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._settings = run.settings
+        run.tell_lost = self._tell_lost
         self._limits = Limits(run)
         self._started = time.monotonic()
         self._number = 0
@@ -304,6 +307,15 @@ class Supervisor:
                     return
         self._run.keep_exit(pid, status)
 
+    def _tell_lost(self, message: dict[str, Any]) -> None:
+        """Tell every job worker that one is gone; without any, the next sweep finds out."""
+        for worker in self._workers():
+            if worker.role == "job" and worker.state == "ready":
+                try:
+                    worker.channel.send(message)
+                except Closed:
+                    continue
+
     def _start_watcher(self) -> None:
         numbers = (self._run.settings_fd, os.getpid())
         command = [*self._settings.python, "-c", _WATCHER, *map(str, numbers)]
@@ -402,7 +414,7 @@ class Supervisor:
         for each in self._generations():
             add(each.image_pid, "image", each.number, each.image_started)
         for worker in self._workers():
-            add(worker.pid, "web", worker.generation.number, worker.started)
+            add(worker.pid, worker.role, worker.generation.number, worker.started)
         pids = [w.pid for w in generation.workers if w.pid] if generation else []
         return {
             "supervisor_pid": os.getpid(),
