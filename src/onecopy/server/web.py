@@ -64,6 +64,8 @@ class CountedConnections(set[Any]):
         self._slot = slot
         self.arriving = 0
         """Accepted, but not yet in the set."""
+        self.on_fewer: list[Callable[[], None]] = []
+        """Called when a connection has ended."""
 
     def publish(self) -> None:
         """Tell the others how many there are."""
@@ -77,12 +79,17 @@ class CountedConnections(set[Any]):
     @override
     def discard(self, element: Any, /) -> None:
         super().discard(element)
-        self.publish()
+        self._fewer()
 
     @override
     def remove(self, element: Any, /) -> None:
         super().remove(element)
+        self._fewer()
+
+    def _fewer(self) -> None:
         self.publish()
+        for callback in self.on_fewer:
+            callback()
 
 
 class WebServer(Server):
