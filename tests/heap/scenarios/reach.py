@@ -156,7 +156,7 @@ def suspended_frames() -> None:
 
 def what_was_frozen_before_and_only_c_refers_to() -> None:
     held = [fresh("held by an iterator")]
-    hook = functools.partial(list, held)
+    hook = functools.partial(list[str], held)
     atexit.register(hook)
     seen = weakref.ref(hook)
     del hook
