@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "kinds.h"
 
 #include "classify.h"
@@ -75,3 +79,5 @@ void kinds_clear(KindTable *table)
     PyMem_RawFree(table->slots);
     *table = (KindTable){0};
 }
+
+#endif

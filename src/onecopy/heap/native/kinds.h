@@ -58,12 +58,10 @@ typedef struct Kind {
     PyObject *size_method; /* owned: the descriptor of a __sizeof__ written in C */
     Py_ssize_t base_size;
     Py_ssize_t item_size;
-    bool leaf;              /* refers to nothing */
-    bool program;           /* a type, module, function, code: not counted as part of a dataset */
-    bool unwalkable;        /* may hold objects that nothing shows */
-    bool sequence_of_parts; /* an exact tuple or frozenset: may be half built when nothing refers to
-                               it */
-    bool keeps_dict;        /* makes its __dict__ at the first use of it */
+    bool leaf;       /* refers to nothing */
+    bool program;    /* a type, module, function, code: not counted as part of a dataset */
+    bool unwalkable; /* may hold objects that nothing shows */
+    bool keeps_dict; /* makes its __dict__ at the first use of it */
     bool keeps_weakrefs;
     bool dicts_used;   /* some instance had its __dict__ when it was met */
     bool dicts_passed; /* some instance was met before that, and left without */

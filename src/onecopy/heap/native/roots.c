@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "roots.h"
 
 #include "caches.h"
@@ -177,3 +181,5 @@ int walk_tracked(Walk *walk)
     Py_DECREF(tracked);
     return done;
 }
+
+#endif

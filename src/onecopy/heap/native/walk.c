@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "walk.h"
 
 #include "caches.h"
@@ -209,3 +213,5 @@ void walk_end(Walk *walk)
     addresses_clear(&walk->pages);
     kinds_clear(&walk->kinds);
 }
+
+#endif
