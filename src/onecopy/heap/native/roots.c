@@ -95,8 +95,8 @@ static int see_frames(Walk *walk, PyObject *frames)
    insists on a count of one: what it holds is walked, and it stays as it is. */
 static int see_parts(Walk *walk, PyObject *op)
 {
-    Kind *kind = kinds_get(walk, op);
-    if (kind == NULL) {
+    Kind *kind = kinds_find(&walk->kinds, Py_TYPE(op));
+    if (kind == NULL && (kind = kinds_add(walk, op)) == NULL) {
         return -1;
     }
     kind->left_objects++;
