@@ -20,6 +20,7 @@ from uvicorn import Config, Server
 from onecopy.server.acceptor import Acceptor
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.limits import STACK_SIGNAL
+from onecopy.server.process import seed_again
 from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
 
@@ -233,7 +234,7 @@ class WebWorker:
         channel: Channel,
         scoreboard: Scoreboard,
     ) -> None:
-        random.seed()  # Every worker was forked with the same state.
+        seed_again()
         channel.setblocking(False)
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
         self._server = WebServer(config, settings, slot, channel, scoreboard)
