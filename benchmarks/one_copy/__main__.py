@@ -20,6 +20,7 @@ BIN: Final = Path(sys.executable).parent
 WORKERS: Final = 4
 CLIENTS: Final = 8
 ENOUGH_REQUESTS: Final = 100_000
+ROUNDS: Final = 5
 
 _GUNICORN = (str(BIN / "gunicorn"), "-k", "uvicorn_worker.UvicornWorker", "-w", str(WORKERS))
 _RUN = (str(BIN / "onecopy"), "run")
@@ -46,13 +47,17 @@ AT_IMPORT: Final = "benchmarks.one_copy.at_import:app"
 GAZETTEER: Final = "gazetteer.app:app"
 TWO_MS: Final = "benchmarks.one_copy.apps:two_milliseconds"
 
+PLAIN: Final = _gunicorn("gunicorn", AT_IMPORT)
+ONE_WORKER: Final = _onecopy("onecopy run, 1 worker", GAZETTEER, 1)
+FOUR_WORKERS: Final = _onecopy("onecopy run, 4 workers", GAZETTEER, WORKERS)
 SERVERS: Final = (
-    _gunicorn("gunicorn", AT_IMPORT),
+    PLAIN,
     _gunicorn("gunicorn --preload", AT_IMPORT, "--preload"),
     _gunicorn("gunicorn with onecopy", GAZETTEER, "-c", "python:onecopy.gunicorn"),
-    _onecopy("onecopy run, 4 workers", GAZETTEER, WORKERS),
-    _onecopy("onecopy run, 1 worker", GAZETTEER, 1),
+    FOUR_WORKERS,
+    ONE_WORKER,
 )
+TURNS: Final = [PLAIN, FOUR_WORKERS]
 SPREAD: Final = (
     SetUp(
         "SO_REUSEPORT",
@@ -80,7 +85,9 @@ def load_seconds() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20, help="of load on each server")
-    parser.add_argument("--only", nargs="*", help="names of set-ups; nothing is written then")
+    parser.add_argument(
+        "--only", nargs="*", help="names of servers, turns, worker, spread; nothing is written then"
+    )
     options = parser.parse_args()
     wrk.check()
     with tempfile.TemporaryDirectory() as temporary:
@@ -94,25 +101,26 @@ def measure(folder: Path, seconds: float, only: list[str] | None) -> dict[str, A
     paths, root_path, log = folder / "paths", folder / "root", folder / "log"
     workload.write_paths(paths)
     root_path.write_text("/\n")
-    figures: dict[str, Any] = {"seconds": seconds}
+    figures: dict[str, Any] = {"seconds": seconds, "clients": measures.CONNECTIONS}
     if only is None:
         figures["load_seconds"] = load_seconds()
         print(f"importing and loading takes {figures['load_seconds']:.1f} s")
     figures["servers"] = [
-        _shown(measures.serve(set_up, paths, seconds, _enough(set_up), log))
+        _shown(measures.serve(set_up, paths, seconds, log))
         for set_up in SERVERS
         if only is None or set_up.name in only
     ]
+    if only is None or "turns" in only:
+        figures["turns"] = [_shown(each) for each in measures.turns(TURNS, paths, ROUNDS, folder)]
+    if only is None or "worker" in only:
+        # As many clients as each of the four workers has in the load above.
+        few = measures.CONNECTIONS // WORKERS
+        figures["worker"] = _shown(measures.worker(ONE_WORKER, paths, ENOUGH_REQUESTS, few, log))
     if only is None or "spread" in only:
         figures["spread"] = [
-            _shown(measures.spread(set_up, root_path, CLIENTS, 5, log)) for set_up in SPREAD
+            _shown(measures.spread(set_up, root_path, CLIENTS, ROUNDS, log)) for set_up in SPREAD
         ]
     return figures
-
-
-def _enough(set_up: SetUp) -> int:
-    """One worker alone has to answer so many; the others are loaded for the time only."""
-    return ENOUGH_REQUESTS if set_up.name == "onecopy run, 1 worker" else 0
 
 
 def _shown(figures: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import statistics
 import time
 from pathlib import Path
@@ -13,11 +14,12 @@ from onecopy.heap import ProcessMemory
 from onecopy.server import control
 
 _SETTLE_SECONDS: Final = 2.0  # between the start and the reading of an idle server
+_TURN_SECONDS: Final = 5.0
 CONNECTIONS: Final = 32
 
 
-def serve(set_up: SetUp, paths: Path, seconds: float, requests: int, log: Path) -> dict[str, Any]:
-    """Load a set-up for so many seconds, and on until so many requests are answered."""
+def serve(set_up: SetUp, paths: Path, seconds: float, log: Path) -> dict[str, Any]:
+    """Start a set-up, load it, and read its memory before and after."""
     probe = paths.read_text().split("\n", 1)[0]
     with Server(set_up, log) as server:
         ready = server.seconds_until_ready(probe)
@@ -25,22 +27,58 @@ def serve(set_up: SetUp, paths: Path, seconds: float, requests: int, log: Path) 
         idle = server.memory()
         load = wrk.run(server.url, paths, seconds, CONNECTIONS)
         loaded = server.memory()
-        answered = load.requests
-        while answered < requests:
-            answered += wrk.run(server.url, paths, seconds, CONNECTIONS).requests
         return {
             "name": set_up.name,
             "command": set_up.shown,
             "ready_seconds": ready,
             "idle_pss_bytes": _total(idle),
             "loaded_pss_bytes": _total(loaded),
+            "requests": load.requests,
             "requests_per_second": load.per_second,
             "p50_ms": load.p50_ms,
             "p99_ms": load.p99_ms,
             "errors": load.errors,
-            "requests_before_last_reading": answered,
-            **_by_role(server.root, idle, loaded, server.memory()),
+            **_own(server.root, idle, loaded),
         }
+
+
+def worker(set_up: SetUp, paths: Path, requests: int, clients: int, log: Path) -> dict[str, Any]:
+    """Load one worker until it has answered so many requests; its own memory before and after."""
+    probe = paths.read_text().split("\n", 1)[0]
+    with Server(set_up, log) as server:
+        server.seconds_until_ready(probe)
+        time.sleep(_SETTLE_SECONDS)
+        idle = server.memory()
+        answered = 0
+        while answered < requests:
+            answered += wrk.run(server.url, paths, _TURN_SECONDS, clients).requests
+        own = _own(server.root, idle, server.memory())
+    return {"name": set_up.name, "clients": clients, "requests": answered, **own}
+
+
+def turns(set_ups: list[SetUp], paths: Path, rounds: int, folder: Path) -> list[dict[str, Any]]:
+    """Load set-ups that run side by side in turns, so that what else the machine does is in all."""
+    probe = paths.read_text().split("\n", 1)[0]
+    with contextlib.ExitStack() as running:
+        servers: list[Server] = []
+        for number, set_up in enumerate(set_ups):
+            servers.append(running.enter_context(Server(set_up, folder / f"log-{number}")))
+            servers[-1].seconds_until_ready(probe)
+        rates = [
+            [
+                wrk.run(server.url, paths, _TURN_SECONDS, CONNECTIONS).per_second
+                for server in servers
+            ]
+            for _ in range(rounds)
+        ]
+    return [
+        {
+            "name": set_up.name,
+            "requests_per_second": statistics.median(rate),
+            "requests_per_second_runs": list(rate),
+        }
+        for set_up, rate in zip(set_ups, zip(*rates, strict=True), strict=True)
+    ]
 
 
 def spread(set_up: SetUp, paths: Path, clients: int, repeats: int, log: Path) -> dict[str, Any]:
@@ -48,7 +86,7 @@ def spread(set_up: SetUp, paths: Path, clients: int, repeats: int, log: Path) ->
     probe = paths.read_text().split("\n", 1)[0]
     with Server(set_up, log) as server:
         server.seconds_until_ready(probe)
-        loads = [wrk.run(server.url, paths, 5, clients) for _ in range(repeats)]
+        loads = [wrk.run(server.url, paths, _TURN_SECONDS, clients) for _ in range(repeats)]
     return {
         "name": set_up.name,
         "command": set_up.shown,
@@ -63,8 +101,8 @@ def _total(memory: dict[int, ProcessMemory]) -> int:
     return sum(process.pss_bytes for process in memory.values())
 
 
-def _by_role(root: int, *readings: dict[int, ProcessMemory]) -> dict[str, Any]:
-    """The private memory of the root process and of the workers: idle, loaded, at the end."""
+def _own(root: int, *readings: dict[int, ProcessMemory]) -> dict[str, Any]:
+    """The own memory of the root process, and of the largest worker at each reading."""
     roles = _roles(root)
     workers = [pid for pid in readings[-1] if roles.get(pid, "web") == "web" and pid != root]
     return {

@@ -22,11 +22,30 @@ def test_it_compiles_without_a_warning(compiler: str, tmp_path: Path) -> None:
     )
 
 
+def test_it_is_empty_where_python_cannot_be_sealed(tmp_path: Path) -> None:
+    package = _package(tmp_path)
+    building.compile_extension(
+        building.heap_sources(),
+        "_immortal",
+        package / "heap",
+        '-DPYPY_VERSION="7.3"',
+        *building.WARNINGS,
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", "from onecopy import heap; print(heap.seal())"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "immortal=False, reason='this is not CPython'" in ended.stdout
+    assert ended.stderr.count("RuntimeWarning") == 1
+
+
 @pytest.mark.timeout(300)
 def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     runtime = _address_sanitizer()
-    package = tmp_path / "onecopy"
-    shutil.copytree(ROOT / "src" / "onecopy", package, ignore=shutil.ignore_patterns("*.so"))
+    package = _package(tmp_path)
     sources = building.heap_sources()
     building.compile_extension(
         sources, "_immortal", package / "heap", *SANITIZE, *building.WARNINGS
@@ -56,6 +75,13 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr[-5000:]
     assert str(package) in ended.stdout
     assert ended.stdout.count("tests.heap.scenarios") > 40
+
+
+def _package(folder: Path) -> Path:
+    """A copy of onecopy, for an extension that is built otherwise."""
+    package = folder / "onecopy"
+    shutil.copytree(ROOT / "src" / "onecopy", package, ignore=shutil.ignore_patterns("*.so"))
+    return package
 
 
 def _address_sanitizer() -> str:

@@ -30,6 +30,11 @@ def test_standard_output_is_not_written_again_by_each_child() -> None:
     assert alone.run(files.standard_output_is_written_once) == "parent\n"
 
 
+def test_files_that_cannot_be_flushed_do_not_keep_others_from_it(tmp_path: Path) -> None:
+    alone.run(files.files_and_proxies_of_unusual_kinds, env={"SCENARIO_FOLDER": str(tmp_path)})
+    assert (tmp_path / "kept.txt").read_text() == "kept"
+
+
 def test_clean_up_at_exit_happens(tmp_path: Path) -> None:
     alone.run(files.clean_up_at_exit, env={"SCENARIO_FOLDER": str(tmp_path)})
     assert (tmp_path / "atexit.txt").read_text() == "ran"

@@ -215,3 +215,28 @@ def test_socket_of_a_killed_supervisor_is_cleaned_up(folder: Path) -> None:
     with service(folder, "plain:app", "--workers", "1") as run:
         names = [path.name for path in (folder / ".onecopy").glob("*.sock")]
         assert names == [f"supervisor-{run.pid}.sock"]
+
+
+def test_each_worker_has_random_numbers_of_its_own(folder: Path) -> None:
+    (folder / "chance.py").write_text(
+        "import os, random, numpy\n"
+        "from fastapi import FastAPI\n"
+        "app = FastAPI()\n"
+        "DRAWN = []\n"
+        "@app.get('/')\n"
+        "async def root():\n"
+        "    if not DRAWN:\n"
+        "        DRAWN.append((random.random(), float(numpy.random.random())))\n"
+        "    return [os.getpid(), *DRAWN[0]]\n"
+    )
+    with service(folder, "chance:app", "--workers", "3") as run:
+        drawn: dict[int, tuple[float, float]] = {}
+
+        def all_have_drawn() -> bool:
+            pid, *numbers = run.get()
+            drawn[pid] = (numbers[0], numbers[1])
+            return len(drawn) == 3
+
+        wait_until(all_have_drawn)
+        for position in (0, 1):
+            assert len({numbers[position] for numbers in drawn.values()}) == 3

@@ -13,7 +13,8 @@ from typing import Any
 # What every file object derives from, those that Python code defines and those of C alike.
 FILE_TYPE: type = io.IOBase.__mro__[1]
 
-_sealed: "weakref.WeakSet[Any]" = weakref.WeakSet()
+# By id, for a file may be unhashable; weakly, for a file is closed by whoever drops it.
+_sealed: dict[int, weakref.ref[Any]] = {}
 _watching = False
 
 
@@ -24,17 +25,22 @@ def watch(files: Iterable[Any]) -> None:
     interpreter flushes a file when it frees it, and what is sealed is never freed.
     """
     global _watching
-    _sealed.update(files)
+    _sealed.update((id(file), weakref.ref(file)) for file in files)
     if not _watching:
         _watching = True
         os.register_at_fork(before=_flush_all)
         atexit.register(_flush_all)
 
 
+def files_in(values: Iterable[object]) -> list[Any]:
+    """The files among these values. By their type alone: `isinstance` may run a proxy's code."""
+    return [value for value in values if issubclass(type(value), FILE_TYPE)]
+
+
 def _flush_all() -> None:
     # Those opened after the seal are among what the collector lists, which no longer has the rest.
-    later = (each for each in gc.get_objects() if isinstance(each, FILE_TYPE))
-    _flush([*later, *_sealed, sys.stdout, sys.stderr])
+    known = [reference() for reference in _sealed.values()]
+    _flush([*files_in(gc.get_objects()), *known, sys.stdout, sys.stderr])
 
 
 def _flush(files: Iterable[Any]) -> None:

@@ -53,6 +53,9 @@ class SealReport:
 def type_name(kind: type[object]) -> str:
     """The name of a type as a reader knows it: `dict`, `collections.OrderedDict`."""
     # type's own attributes: a metaclass or a class attribute may answer __module__ with anything.
-    module: object = type.__getattribute__(kind, "__module__")
     name = type.__getattribute__(kind, "__qualname__")
+    try:
+        module: object = type.__getattribute__(kind, "__module__")
+    except AttributeError:
+        return str(name)
     return str(name) if module == "builtins" else f"{module}.{name}"

@@ -135,7 +135,7 @@ def _freeze_only(reason: str, started: float) -> SealReport:
     gc.collect()
     if freeze is not None:
         freeze()
-    _files.watch([each for each in gc.get_objects() if isinstance(each, FILE_TYPE)])
+    _files.watch(_files.files_in(gc.get_objects()))
     if not _warned:
         _warned = True
         warnings.warn(

@@ -24,9 +24,10 @@ _logger = logging.getLogger("uvicorn.error")
 
 
 class Counted(Protocol):
-    """A set of connections that knows how many are arriving."""
+    """A set of connections that knows how many are arriving, and says when one has gone."""
 
     arriving: int
+    on_fewer: list[Callable[[], None]]
 
     def __len__(self) -> int: ...
 
@@ -55,8 +56,10 @@ class Acceptor:
         self._slot = slot
         self._loop = asyncio.get_running_loop()
         self._stopped = False
+        self._stepped_back = False
         self._later: asyncio.TimerHandle | None = None
         self._handovers: set[asyncio.Task[None]] = set()
+        connections.on_fewer.append(self._step_forward)
 
     def start(self) -> None:
         """Begin to accept."""
@@ -67,6 +70,7 @@ class Acceptor:
         if self._stopped:
             return
         self._stopped = True
+        self._connections.on_fewer.remove(self._step_forward)
         self._loop.remove_reader(self._listener.fileno())
         if self._later is not None:
             self._later.cancel()
@@ -77,16 +81,24 @@ class Acceptor:
     def _wake(self) -> None:
         ahead = self._ahead()
         if ahead > 0:
+            self._stepped_back = True
             self._step_back(_STEP_BACK * min(ahead, _FARTHEST))
         else:
-            self._take(1)
+            self._take(1 - ahead)
 
     def _step_back(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener.fileno())
         self._later = self._loop.call_later(seconds, self._resume)
 
+    def _step_forward(self) -> None:
+        """Come back at once when one of this worker's own connections has ended meanwhile."""
+        if self._later is not None and self._stepped_back and self._ahead() <= 0:
+            self._later.cancel()
+            self._resume()
+
     def _resume(self) -> None:
         self._later = None
+        self._stepped_back = False
         self._loop.add_reader(self._listener.fileno(), self._wake)
         # What still waits nobody else has wanted. Where many are open, a few more at once do
         # not make the spread uneven, and a burst is taken sooner.

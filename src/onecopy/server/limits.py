@@ -93,7 +93,12 @@ class Limits:
 
         begun = time.monotonic()
         for worker in workers:
-            if worker.role != "web" or worker.state != "ready" or worker.retiring or begun - worker.started < 1:
+            if (
+                worker.role != "web"
+                or worker.state != "ready"
+                or worker.retiring
+                or begun - worker.started < 1
+            ):
                 continue
             assert worker.pid is not None
             found = memory([worker.pid]).get(worker.pid)

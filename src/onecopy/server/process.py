@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
 import sys
 import time
@@ -48,6 +49,17 @@ def wait_for_adoption(parent: int, middle: int) -> None:
     while os.getppid() == middle:
         time.sleep(0.0005)
     die_with(parent)
+
+
+def seed_again() -> None:
+    """Give this fork random numbers of its own: every worker inherits the same generators.
+
+    Those of `random` and, where it is loaded, of `numpy.random`. Others are the app's to seed.
+    """
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
 
 
 def set_name(name: str) -> None:

@@ -15,11 +15,12 @@ import signal
 import sys
 import time
 
+from onecopy.server import figures
 from onecopy.server.channel import Closed
 from onecopy.server.control_server import ControlServer, socket_name
 from onecopy.server.generation import Generation, Run, describe_exit
 from onecopy.server.limits import Limits
-from onecopy.server.narration import Narrator, megabytes
+from onecopy.server.narration import Narrator
 from onecopy.server.poller import Poller
 from onecopy.server.settings import Settings
 
@@ -229,37 +230,10 @@ class Supervisor:
                 self._old.remove(generation)
 
     def _tell_started(self, generation: Generation) -> None:
-        from onecopy.heap._memory import memory
-
-        workers = generation.ready_workers()
-        pids = [os.getpid(), generation.image_pid, *(w.pid for w in workers)]
-        found = memory([pid for pid in pids if pid is not None])
-        total = sum(process.pss_bytes for process in found.values())
-        count = len(workers)
-        each = self._one_process(generation, [w.pid for w in workers if w.pid is not None])
-        said = f"{count} {'workers' if count != 1 else 'worker'} ready"
-        if found:
-            said += (
-                f" after {time.monotonic() - self._started:.1f} s: all processes hold "
-                f"{megabytes(total)}; {count} separate processes would hold "
-                f"{megabytes(each * count)}"
-            )
-        self._run.narrator.info(said)
-        if sys.platform != "linux":
-            self._run.narrator.info(
-                "this system does not tell shared from private memory, and supervises less: "
-                "onecopy is made for Linux"
-            )
+        for line in figures.of_the_start(generation, time.monotonic() - self._started):
+            self._run.narrator.info(line)
         self._run.narrator.info(f"onecopy serves {self._settings.url} (Press CTRL+C to quit)")
         self._run.narrator.end_of_start()
-
-    def _one_process(self, generation: Generation, pids: list[int]) -> int:
-        """Return the bytes that one process with the app and all its data takes."""
-        from onecopy.heap._memory import memory
-
-        found = memory(pids).values()
-        own = sum(process.private_bytes for process in found) // max(1, len(found))
-        return generation.facts.get("image_bytes", 0) + own
 
     # Signals and children.
 
@@ -399,31 +373,15 @@ class Supervisor:
             answer(outcome)
 
     def _status(self) -> dict[str, Any]:
-        now = time.monotonic()
-        processes: list[dict[str, Any]] = []
-
-        def add(pid: int | None, role: str, number: int, since: float) -> None:
-            if pid is not None:
-                uptime = round(now - since, 3)
-                processes.append(
-                    {"pid": pid, "role": role, "generation": number, "uptime_seconds": uptime}
-                )
-
         generation = self._current or self._next
-        add(os.getpid(), "supervisor", generation.number if generation else 0, self._started)
-        for each in self._generations():
-            add(each.image_pid, "image", each.number, each.image_started)
-        for worker in self._workers():
-            add(worker.pid, worker.role, worker.generation.number, worker.started)
-        pids = [w.pid for w in generation.workers if w.pid] if generation else []
         return {
             "supervisor_pid": os.getpid(),
             "generation": generation.number if generation else 0,
             "app": self._settings.app,
             "url": self._settings.url,
             "workers": self._settings.workers,
-            "one_process_bytes": self._one_process(generation, pids) if generation else 0,
-            "processes": processes,
+            "one_process_bytes": figures.one_process(generation) if generation else 0,
+            "processes": figures.processes(self._generations(), self._started),
             "datasets": generation.facts.get("datasets", []) if generation else [],
         }
 

@@ -20,6 +20,7 @@ from uvicorn import Config, Server
 from onecopy.server.acceptor import Acceptor
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.limits import STACK_SIGNAL
+from onecopy.server.process import seed_again
 from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
 
@@ -64,6 +65,8 @@ class CountedConnections(set[Any]):
         self._slot = slot
         self.arriving = 0
         """Accepted, but not yet in the set."""
+        self.on_fewer: list[Callable[[], None]] = []
+        """Called when a connection has ended."""
 
     def publish(self) -> None:
         """Tell the others how many there are."""
@@ -77,12 +80,17 @@ class CountedConnections(set[Any]):
     @override
     def discard(self, element: Any, /) -> None:
         super().discard(element)
-        self.publish()
+        self._fewer()
 
     @override
     def remove(self, element: Any, /) -> None:
         super().remove(element)
+        self._fewer()
+
+    def _fewer(self) -> None:
         self.publish()
+        for callback in self.on_fewer:
+            callback()
 
 
 class WebServer(Server):
@@ -226,7 +234,7 @@ class WebWorker:
         channel: Channel,
         scoreboard: Scoreboard,
     ) -> None:
-        random.seed()  # Every worker was forked with the same state.
+        seed_again()
         channel.setblocking(False)
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
         self._server = WebServer(config, settings, slot, channel, scoreboard)

@@ -89,6 +89,8 @@ def marks_that_are_lost() -> None:
 
 
 def marked_objects_that_are_freed() -> None:
+    if hasattr(sys, "_is_immortal"):  # from 3.14 on
+        sys.__dict__["_is_immortal"] = bool
     _pretend(_Extension(repeat(7), immortal=True))
     _seal_twice("was freed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import io
 import os
 import sys
 import tempfile
@@ -52,6 +53,34 @@ def standard_output_is_written_once() -> None:
     heap.seal()
     for _ in range(2):
         in_child(lambda: None)
+
+
+def files_and_proxies_of_unusual_kinds() -> None:
+    class Proxy:
+        @property
+        def __class__(self) -> type:  # type: ignore[override]
+            raise LookupError("a proxy with nothing behind it")
+
+    class Unhashable(io.StringIO):
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            return False
+
+    class Broken(io.StringIO):
+        def flush(self) -> None:
+            raise OSError("no space left on device")
+
+    made: dict[str, object] = {}
+    exec("nameless = type('Nameless', (), {})()", made)  # of a class that is of no module
+    held = [Proxy(), Unhashable("text"), Broken("text"), made["nameless"]]
+    closed = _path_of("closed.txt").open("w")
+    closed.close()
+    holders.append(_Holder("kept.txt"))
+    report = heap.seal()
+    assert report.types["Nameless"].objects == 1
+    holders[0].file.write("kept")
+    in_child(lambda: held)
 
 
 def clean_up_at_exit() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import ctypes
 import decimal
 import enum
 import functools
@@ -176,6 +177,23 @@ def counts_do_not_move() -> None:
 
     use()
     in_child(use)
+
+
+def extensions_of_an_old_abi() -> None:
+    """Those built for 3.11 and before count up and down whatever the count is."""
+    text, kept = fresh("text"), [fresh("kept")]
+    heap.seal()
+    count = ctypes.c_int64.from_address(id(text))
+    before = count.value
+    count.value += 1000
+    assert [text, text] == [text] * 2
+    count.value -= 1000
+    assert count.value == before
+    reached(text)
+    ctypes.c_uint32.from_address(id(kept)).value -= 2**8 + 4  # it gave back more than it took
+    heap.seal()
+    reached(kept, *kept)
+    in_child(lambda: [text, *kept])
 
 
 def deep_structures() -> None:

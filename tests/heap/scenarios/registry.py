@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Protocol, cast
 
+import pytest
+
 from onecopy import heap
 from tests.heap.forked import fresh, in_child, not_marked, reached
 
@@ -80,6 +82,21 @@ def a_walker_that_raises() -> None:
             "What such objects hold may not be shared."
         )
     ]
+
+
+def a_walker_that_is_interrupted() -> None:
+    def walk(holder: _Holder) -> list[object]:
+        raise KeyboardInterrupt
+
+    holders = [_module().Hidden([fresh("hidden")])]
+    heap.register_walker(_module().Hidden, walk)
+    with pytest.raises(KeyboardInterrupt):
+        heap.size(holders)
+    with pytest.raises(KeyboardInterrupt):
+        heap.seal()
+    heap.register_walker(_module().Hidden, lambda holder: [holder.value])
+    assert heap.seal().immortal
+    reached(holders[0].value)
 
 
 def a_walker_that_changes_what_is_walked() -> None:

@@ -1,6 +1,8 @@
-#include "allocator.h"
-
 #include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
+#include "allocator.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -75,3 +77,5 @@ void allocator_trim(void)
     (void)malloc_trim(0);
 #endif
 }
+
+#endif

@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "caches.h"
 
 #include "dicts.h"
@@ -148,3 +152,5 @@ int caches_fill(Walk *walk, Kind *kind, PyObject *op)
     }
     return wrote;
 }
+
+#endif

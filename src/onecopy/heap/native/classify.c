@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "classify.h"
 
 #include "extras.h"
@@ -54,41 +58,17 @@ static void choose_cache(Kind *kind)
 /* Types that refer to no object, and subclasses of them that add no field. */
 static bool refers_to_nothing(const Kind *kind)
 {
-    static const char *const PLAIN[] = {"NoneType",
-                                        "ellipsis",
-                                        "NotImplementedType",
-                                        "PyCapsule",
-                                        "_thread.lock",
-                                        "_thread.RLock",
-                                        "_thread._localdummy",
-                                        "_random.Random",
-                                        "_struct.Struct",
-                                        "decimal.Decimal",
-                                        "_socket.socket",
-                                        "select.epoll",
-                                        "select.poll",
-                                        "posix.DirEntry",
-                                        "mmap.mmap",
-                                        "array.array",
-                                        "datetime.date",
-                                        "datetime.timedelta",
-                                        "datetime.tzinfo",
-                                        "code_position_iterator",
-                                        "line_iterator",
-                                        "weakref.ReferenceType",
-                                        "_hashlib.HASH",
-                                        "_hashlib.HMAC",
-                                        "_blake2.blake2b",
-                                        "_blake2.blake2s",
-                                        "_md5.md5",
-                                        "_sha1.sha1",
-                                        "Token.MISSING",
-                                        "stderrprinter",
-                                        "sys.flags",
-                                        "moduledef",
-                                        "_ssl._SSLContext",
-                                        "functools._lru_list_elem",
-                                        NULL};
+    // clang-format off
+    static const char *const PLAIN[] = {
+        "NoneType", "ellipsis", "NotImplementedType", "PyCapsule", "Token.MISSING", "moduledef",
+        "stderrprinter", "sys.flags", "code_position_iterator", "line_iterator",
+        "_thread.lock", "_thread.RLock", "_thread._localdummy", "functools._lru_list_elem",
+        "datetime.date", "datetime.timedelta", "datetime.tzinfo", "decimal.Decimal",
+        "array.array", "mmap.mmap", "posix.DirEntry", "select.epoll", "select.poll",
+        "_socket.socket", "_ssl._SSLContext", "_random.Random", "_struct.Struct",
+        "_hashlib.HASH", "_hashlib.HMAC", "_blake2.blake2b", "_blake2.blake2s", "_md5.md5",
+        "_sha1.sha1", NULL};
+    // clang-format on
     static const char *const FAMILIES[] = {"numpy.", "_ctypes.", NULL};
     PyTypeObject *const bases[] = {&PyUnicode_Type,   &PyBytes_Type,   &PyLong_Type,
                                    &PyFloat_Type,     &PyComplex_Type, &PyByteArray_Type,
@@ -154,10 +134,11 @@ void classify(const Walk *walk, Kind *kind, PyObject *first)
                          kind->extra == NULL && kind->walker == NULL;
     kind->leaf = shows_nothing;
     kind->unwalkable = shows_nothing && kind->left_out == MARKED && !refers_to_nothing(kind);
-    kind->sequence_of_parts = type == &PyTuple_Type || type == &PyFrozenSet_Type;
     if (is_instance_of_a_class(type)) {
         kind->keeps_dict = (type->tp_flags & Py_TPFLAGS_MANAGED_DICT) != 0;
         kind->keeps_weakrefs = type->tp_weaklistoffset != 0 && kind->left_out == MARKED;
     }
     sizes_choose(kind, first);
 }
+
+#endif

@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "dicts.h"
 
 /* The start of a dict's keys, the same from 3.12 to 3.15: checked against sys.getsizeof when the
@@ -95,3 +99,5 @@ int dicts_start(void)
     dicts_layout_known = right == 1;
     return right < 0 ? -1 : 0;
 }
+
+#endif

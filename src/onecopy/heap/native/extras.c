@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "extras.h"
 
 #include "dicts.h"
@@ -109,3 +113,5 @@ void extras_choose(Kind *kind)
         kind->extra = walk_range;
     }
 }
+
+#endif

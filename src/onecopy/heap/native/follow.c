@@ -1,8 +1,16 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "dicts.h"
 #include "walk.h"
 
+/* -1 for what is no error of the walker's: Ctrl-C, an exit. */
 static int keep_failure(Walk *walk, const Kind *kind)
 {
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) {
+        return -1;
+    }
     PyObject *error = PyErr_GetRaisedException();
     PyObject *pair = PyTuple_Pack(2, (PyObject *)kind->type, error);
     int done = pair == NULL ? -1 : PyList_Append(walk->failures, pair);
@@ -127,3 +135,5 @@ int walk_drain(Walk *walk)
     }
     return 0;
 }
+
+#endif

@@ -1,16 +1,11 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "kinds.h"
 
 #include "classify.h"
 #include "walk.h"
-
-static size_t slot_of(Kind *const *slots, size_t size, const PyTypeObject *type)
-{
-    size_t slot = (size_t)(((uintptr_t)type * 0x9E3779B97F4A7C15u) >> 32) & (size - 1);
-    while (slots[slot] != NULL && slots[slot]->type != type) {
-        slot = (slot + 1) & (size - 1);
-    }
-    return slot;
-}
 
 static int grow(KindTable *table)
 {
@@ -22,7 +17,7 @@ static int grow(KindTable *table)
     }
     for (size_t i = 0; i < table->size; i++) {
         if (table->slots[i] != NULL) {
-            slots[slot_of(slots, size, table->slots[i]->type)] = table->slots[i];
+            slots[kinds_slot(slots, size, table->slots[i]->type)] = table->slots[i];
         }
     }
     PyMem_RawFree(table->slots);
@@ -31,7 +26,7 @@ static int grow(KindTable *table)
     return 0;
 }
 
-static Kind *add(Walk *walk, PyObject *first)
+Kind *kinds_add(Walk *walk, PyObject *first)
 {
     KindTable *table = &walk->kinds;
     if ((table->count + 1) * 2 > table->size && grow(table) < 0) {
@@ -43,23 +38,12 @@ static Kind *add(Walk *walk, PyObject *first)
         return NULL;
     }
     kind->type = (PyTypeObject *)Py_NewRef((PyObject *)Py_TYPE(first));
-    table->slots[slot_of(table->slots, table->size, kind->type)] = kind;
+    table->slots[kinds_slot(table->slots, table->size, kind->type)] = kind;
     table->count++;
     /* The type itself is reached by every object of it, and by none of their tp_traverse where it
      * is static. */
     classify(walk, kind, first);
     return walk_see((PyObject *)kind->type, walk) < 0 ? NULL : kind;
-}
-
-Kind *kinds_find(const KindTable *table, const PyTypeObject *type)
-{
-    return table->size == 0 ? NULL : table->slots[slot_of(table->slots, table->size, type)];
-}
-
-Kind *kinds_get(Walk *walk, PyObject *op)
-{
-    Kind *kind = kinds_find(&walk->kinds, Py_TYPE(op));
-    return kind != NULL ? kind : add(walk, op);
 }
 
 void kinds_clear(KindTable *table)
@@ -75,3 +59,5 @@ void kinds_clear(KindTable *table)
     PyMem_RawFree(table->slots);
     *table = (KindTable){0};
 }
+
+#endif

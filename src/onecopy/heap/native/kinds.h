@@ -58,12 +58,10 @@ typedef struct Kind {
     PyObject *size_method; /* owned: the descriptor of a __sizeof__ written in C */
     Py_ssize_t base_size;
     Py_ssize_t item_size;
-    bool leaf;              /* refers to nothing */
-    bool program;           /* a type, module, function, code: not counted as part of a dataset */
-    bool unwalkable;        /* may hold objects that nothing shows */
-    bool sequence_of_parts; /* an exact tuple or frozenset: may be half built when nothing refers to
-                               it */
-    bool keeps_dict;        /* makes its __dict__ at the first use of it */
+    bool leaf;       /* refers to nothing */
+    bool program;    /* a type, module, function, code: not counted as part of a dataset */
+    bool unwalkable; /* may hold objects that nothing shows */
+    bool keeps_dict; /* makes its __dict__ at the first use of it */
     bool keeps_weakrefs;
     bool dicts_used;   /* some instance had its __dict__ when it was met */
     bool dicts_passed; /* some instance was met before that, and left without */
@@ -80,11 +78,24 @@ typedef struct {
     size_t size; /* a power of two, or 0 */
 } KindTable;
 
-/* The kind of an object's type, worked out at the first object of it; NULL with an error set. */
-Kind *kinds_get(Walk *walk, PyObject *op);
 void kinds_clear(KindTable *table);
 
+static inline size_t kinds_slot(Kind *const *slots, size_t size, const PyTypeObject *type)
+{
+    size_t slot = (size_t)(((uintptr_t)type * 0x9E3779B97F4A7C15u) >> 32) & (size - 1);
+    while (slots[slot] != NULL && slots[slot]->type != type) {
+        slot = (slot + 1) & (size - 1);
+    }
+    return slot;
+}
+
 /* The kind of a type that was met; NULL if it was not. */
-Kind *kinds_find(const KindTable *table, const PyTypeObject *type);
+static inline Kind *kinds_find(const KindTable *table, const PyTypeObject *type)
+{
+    return table->size == 0 ? NULL : table->slots[kinds_slot(table->slots, table->size, type)];
+}
+
+/* Works out the kind of the type of its first object; NULL with an error set. */
+Kind *kinds_add(Walk *walk, PyObject *first);
 
 #endif

@@ -15,19 +15,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if defined(PYPY_VERSION) || defined(GRAALVM_PYTHON)
-#define ONECOPY_UNSUPPORTED "this is not CPython"
-#elif defined(Py_GIL_DISABLED)
-#define ONECOPY_UNSUPPORTED "this is a free-threaded build of Python"
-#elif defined(Py_REF_DEBUG) || defined(Py_TRACE_REFS)
-#define ONECOPY_UNSUPPORTED "this is a debug build of Python"
-#elif SIZEOF_VOID_P != 8
-#define ONECOPY_UNSUPPORTED "this is a 32-bit build of Python"
-#elif PY_VERSION_HEX < 0x030C0000 || PY_VERSION_HEX >= 0x03100000
-#define ONECOPY_UNSUPPORTED                                                                        \
-    "how this version of Python marks immortal objects is not known to onecopy"
-#endif
-
 #ifndef ONECOPY_UNSUPPORTED
 
 static inline bool mark_is_immortal(PyObject *op)

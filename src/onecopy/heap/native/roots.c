@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "roots.h"
 
 #include "caches.h"
@@ -91,8 +95,8 @@ static int see_frames(Walk *walk, PyObject *frames)
    insists on a count of one: what it holds is walked, and it stays as it is. */
 static int see_parts(Walk *walk, PyObject *op)
 {
-    Kind *kind = kinds_get(walk, op);
-    if (kind == NULL) {
+    Kind *kind = kinds_find(&walk->kinds, Py_TYPE(op));
+    if (kind == NULL && (kind = kinds_add(walk, op)) == NULL) {
         return -1;
     }
     kind->left_objects++;
@@ -177,3 +181,5 @@ int walk_tracked(Walk *walk)
     Py_DECREF(tracked);
     return done;
 }
+
+#endif

@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "sizes.h"
 
 #include "dicts.h"
@@ -128,3 +132,5 @@ void sizes_choose(Kind *kind, PyObject *first)
         choose_size_method(kind, first);
     }
 }
+
+#endif

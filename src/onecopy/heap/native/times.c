@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "times.h"
 
 #include <string.h>
@@ -96,3 +100,5 @@ int times_fill_hash(const Walk *walk, const Kind *kind, PyObject *op)
     }
     return 1;
 }
+
+#endif

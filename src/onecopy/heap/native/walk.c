@@ -1,3 +1,7 @@
+#include "cpython.h"
+
+#ifndef ONECOPY_UNSUPPORTED
+
 #include "walk.h"
 
 #include "caches.h"
@@ -112,8 +116,8 @@ static int count(Walk *walk, Kind *kind, PyObject *op, bool marked)
 
 static int see(Walk *walk, PyObject *op)
 {
-    Kind *kind = kinds_get(walk, op);
-    if (kind == NULL) {
+    Kind *kind = kinds_find(&walk->kinds, Py_TYPE(op));
+    if (kind == NULL && (kind = kinds_add(walk, op)) == NULL) {
         return -1;
     }
     if (kind->left_out == LEFT_FRAME) {
@@ -209,3 +213,5 @@ void walk_end(Walk *walk)
     addresses_clear(&walk->pages);
     kinds_clear(&walk->kinds);
 }
+
+#endif

@@ -1,0 +1,6 @@
+"""`python -m onecopy`: the `onecopy` command of this interpreter."""
+
+from onecopy.cli import main
+
+if __name__ == "__main__":
+    main()
