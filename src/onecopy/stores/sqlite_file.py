@@ -142,14 +142,17 @@ class File:
         for link in self._links:
             link.in_use.acquire()
             link.close()
+        self._turn.opening.acquire()
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
+        self._turn.opening.release()
         for link in self._links:
             link.in_use.release()
 
     def after_fork_in_child(self) -> None:
         """Begin with nothing of the parent's."""
+        self._turn.opening.release()
         self._turn.close()
         for link in self._links:
             link.in_use = threading.RLock()
@@ -222,6 +225,8 @@ class _Turn:
     def __init__(self, path: str) -> None:
         self._path = path
         self._descriptor: int | None = None
+        self.opening = threading.Lock()
+        """Held while the file is opened; a fork waits, so that the child knows what to close."""
 
     @contextmanager
     def held(self) -> Generator[None]:
@@ -236,8 +241,9 @@ class _Turn:
 
     def _locked(self) -> int:
         while True:
-            if self._descriptor is None:
-                self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            with self.opening:
+                if self._descriptor is None:
+                    self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if self._is_current(self._descriptor):
                 return self._descriptor

@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any, Final
+from typing import Any
 
 from onecopy.stores.base import Unavailable
 
-_PATIENCE: Final = 20.0  # seconds, for one's turn to come
+PATIENCE = 20.0
+"""Seconds that a caller waits for its turn."""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,7 +60,7 @@ class Lane:
         self._pending.append(operation)
         self._ensure_thread()
         self._bell.put(True)
-        timer = loop.call_later(_PATIENCE, self._give_up, operation)
+        timer = loop.call_later(PATIENCE, self._give_up, operation)
         try:
             return await operation.future
         except asyncio.CancelledError:
@@ -74,7 +75,7 @@ class Lane:
             thread, self._thread = self._thread, None
             if thread is not None:
                 self._bell.put(False)
-                thread.join(_PATIENCE)  # it may wait for a stopped process
+                thread.join(PATIENCE)  # it may wait for a stopped process
 
     def _ensure_thread(self) -> None:
         if self._thread is None:
@@ -111,7 +112,7 @@ class Lane:
     def _give_up(self, operation: Operation) -> None:
         if self._withdraw(operation) and not operation.future.done():
             words = (
-                f"the store is busy for {_PATIENCE:.0f} seconds: is a process stopped that uses it?"
+                f"the store is busy for {PATIENCE:g} seconds: is a process stopped that uses it?"
             )
             operation.future.set_exception(Unavailable(words))
 

@@ -78,7 +78,7 @@ def _must_have_room(
 
 
 def due(connection: sqlite3.Connection, queues: Sequence[str], now: float, limit: int) -> list[Row]:
-    """Return rows of due jobs, the first ones; each priority of each queue is one look into the index.
+    """Return rows of the first due jobs: one look into the index for each priority of a queue.
 
     So a million jobs that are not due yet cost what one does.
     """

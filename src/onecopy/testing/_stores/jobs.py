@@ -94,6 +94,10 @@ class Child[T]:
         """Wait for its end, and return what the function returned."""
         with os.fdopen(self._read, "rb") as pipe:
             text = pipe.read()
+        self.wait()
+        return json.loads(text)
+
+    def wait(self) -> None:
+        """Wait for its end, which is to be a good one."""
         _, status = os.waitpid(self._pid, 0)
         assert status == 0, f"the child ended with {os.waitstatus_to_exitcode(status)}"
-        return json.loads(text)
