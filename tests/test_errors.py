@@ -74,7 +74,6 @@ def test_every_error_says_what_it_is() -> None:
         errors.TimeLimitReached(30.0),
         errors.Retry(after=30),
         errors.Failed("no such country"),
-        errors.NotRunning(),
     ],
     ids=lambda error: type(error).__name__,
 )

@@ -8,7 +8,18 @@ import pytest
 import onecopy
 from onecopy import app, datasets, errors
 
-PUBLIC = {"Dataset", "OneCopy"}
+PUBLIC = {
+    "Dataset",
+    "Failed",
+    "JobContext",
+    "JobHandle",
+    "OneCopy",
+    "Progress",
+    "Retry",
+    "Task",
+    "TimeLimitReached",
+    "current_job",
+}
 
 
 def test_the_names_of_the_package() -> None:
@@ -18,11 +29,13 @@ def test_the_names_of_the_package() -> None:
 def test_each_name_is_what_its_module_defines() -> None:
     assert onecopy.OneCopy is app.OneCopy
     assert onecopy.Dataset is datasets.Dataset
+    assert (onecopy.Retry, onecopy.Failed) == (errors.Retry, errors.Failed)
+    assert all(getattr(onecopy, name).__name__ == name for name in PUBLIC)
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'Task'"):
-        vars(onecopy)["__getattr__"]("Task")
+    with pytest.raises(AttributeError, match="has no attribute 'Tasks'"):
+        vars(onecopy)["__getattr__"]("Tasks")
 
 
 def test_the_names_of_the_datasets_package() -> None:
@@ -45,6 +58,11 @@ def modules_after(statement: str) -> set[str]:
 def test_importing_the_package_imports_nothing_else_of_ours() -> None:
     ours = {name for name in modules_after("import onecopy") if name.startswith("onecopy.")}
     assert ours == set()
+
+
+def test_declaring_a_task_needs_no_server_and_no_framework() -> None:
+    loaded = modules_after("from onecopy import OneCopy; OneCopy().task(lambda: 1)")
+    assert not loaded & {"onecopy.server", "onecopy.cli", "uvicorn", "fastapi", "click", "rich"}
 
 
 def test_defining_a_dataset_needs_no_server_and_no_framework() -> None:

@@ -1,11 +1,43 @@
-"""One copy of the data for any number of workers."""
+"""One copy of the data for any number of workers, and heavy work as jobs that read it."""
 
 TYPE_CHECKING = False  # typing's, which the supervisor does not import
 if TYPE_CHECKING:
     from onecopy.app import OneCopy as OneCopy
     from onecopy.datasets import Dataset as Dataset
+    from onecopy.errors import Failed as Failed
+    from onecopy.errors import Retry as Retry
+    from onecopy.errors import TimeLimitReached as TimeLimitReached
+    from onecopy.tasks import JobContext as JobContext
+    from onecopy.tasks import JobHandle as JobHandle
+    from onecopy.tasks import Progress as Progress
+    from onecopy.tasks import Task as Task
+    from onecopy.tasks import current_job as current_job
 
-__all__ = ["Dataset", "OneCopy"]
+_HOMES = {
+    "Dataset": "datasets",
+    "Failed": "errors",
+    "JobContext": "tasks",
+    "JobHandle": "tasks",
+    "OneCopy": "app",
+    "Progress": "tasks",
+    "Retry": "errors",
+    "Task": "tasks",
+    "TimeLimitReached": "errors",
+    "current_job": "tasks",
+}
+
+__all__ = [
+    "Dataset",
+    "Failed",
+    "JobContext",
+    "JobHandle",
+    "OneCopy",
+    "Progress",
+    "Retry",
+    "Task",
+    "TimeLimitReached",
+    "current_job",
+]
 
 
 def __getattr__(name: str) -> object:
@@ -13,12 +45,8 @@ def __getattr__(name: str) -> object:
 
     The supervisor, and whoever uses `onecopy.heap` alone, must not pay for the rest.
     """
-    if name == "OneCopy":
-        from onecopy.app import OneCopy
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return OneCopy
-    if name == "Dataset":
-        from onecopy.datasets import Dataset
-
-        return Dataset
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,16 +1,127 @@
 """OneCopy: what an app writes in its own modules."""
 
-from collections.abc import Callable, Coroutine
-from typing import Any, overload
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from onecopy.datasets import Dataset, registry
+from onecopy.errors import TaskExists
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, params
+
+    from onecopy.execution.ports import Runtime
+    from onecopy.http import HttpOptions
+    from onecopy.tasks import JobHandle, Task, Tasks
+    from onecopy.tasks.options import DeclaredOptions
+    from onecopy.tasks.task import AsyncTask, SyncTask
 
 
 class OneCopy:
-    """The datasets of an app and what warms them.
+    """The datasets of an app, what warms them, and its tasks.
 
-    Any number of these may exist in a process; the names of datasets are unique in the process.
+    Any number of these may exist in a process; the names of datasets are unique in the process,
+    those of tasks in one `OneCopy`.
     """
+
+    def __init__(self) -> None:
+        self._tasks: Tasks | None = None
+        self._http: HttpOptions | None = None
+        self._runtime: Callable[[], Awaitable[Runtime]] | None = None
+        _all.append(self)
+
+    @property
+    def tasks(self) -> "Tasks":
+        """The tasks, by name."""
+        if self._tasks is None:
+            # Here, because a program without tasks need not import pydantic.
+            from onecopy.tasks import Tasks
+
+            self._tasks = Tasks(self._open_runtime, self._endpoint)
+        return self._tasks
+
+    # Of a function that fits both, the first is meant.
+    @overload
+    def task[**P, R](  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> "AsyncTask[P, R]": ...
+    @overload
+    def task[**P, R](self, function: Callable[P, R], /) -> "SyncTask[P, R]": ...
+    @overload
+    def task(
+        self, /, *, name: str | None = None, **options: "Unpack[DeclaredOptions]"
+    ) -> "_Declared": ...
+
+    def task(
+        self,
+        function: Callable[..., Any] | None = None,
+        /,
+        *,
+        name: str | None = None,
+        **options: "Unpack[DeclaredOptions]",
+    ) -> "Task[..., Any] | _Declared":
+        """Make a task of a function, sync or async.
+
+        Used bare (`@shared.task`) or with options (`@shared.task(retries=3, timeout=300)`); see
+        `onecopy.tasks.options.DeclaredOptions`. The task is named by the function, or by `name`.
+
+        Raises DeclarationError if a parameter or the result cannot travel as JSON, or an option
+        cannot be had; TaskExists if another task has the name.
+        """
+        declared = _Declared(self.tasks, name, options)
+        return declared if function is None else declared(function)
+
+    async def job(self, job: str) -> "JobHandle[Any]":
+        """Return a job by its id. Raises JobNotFound, StoreUnavailable."""
+        from onecopy.tasks.handle import JobHandle, as_json
+
+        found = await self.tasks.job(job)
+        task = self.tasks.get(found.task)
+        return JobHandle(job, self.tasks, as_json if task is None else task.decode_result)
+
+    def install(
+        self,
+        app: "FastAPI",
+        *,
+        prefix: str = "/jobs",
+        dependencies: "Sequence[params.Depends]" = (),
+        body_limit: int = 10 * 1024 * 1024,
+        longest_wait: float = 60.0,
+    ) -> None:
+        """Give an app the routes of jobs, and describe the tasks' endpoints in its OpenAPI.
+
+        prefix: of the routes. dependencies: the app's own checks, in front of them. body_limit:
+        bytes that the body of a request for a job may have. longest_wait: seconds that
+        `Prefer: wait` is obeyed for.
+        """
+        from onecopy import http
+
+        self._http = http.HttpOptions(
+            prefix=prefix, body_limit=body_limit, longest_wait=longest_wait
+        )
+        http.install(app, self.tasks, self._http, dependencies)
+
+    def use_runtime(
+        self, source: "Callable[[], Awaitable[Runtime]] | None"
+    ) -> "Callable[[], Awaitable[Runtime]] | None":
+        """Send jobs through another runtime, and return what gave the one before.
+
+        source: called for each sending; returns a runtime that is open in the running event loop.
+        """
+        before, self._runtime = self._runtime, source
+        return before
+
+    async def _open_runtime(self) -> "Runtime":
+        if self._runtime is not None:
+            return await self._runtime()
+        # Here, because a program that sends no jobs needs no store.
+        from onecopy.execution.connect import runtime_here
+
+        return await runtime_here()
+
+    def _endpoint(self, task: "Task[..., Any]") -> Callable[..., Any]:
+        from onecopy import http
+
+        return http.endpoint(task, self.tasks, lambda: self._http or http.HttpOptions())
 
     @overload
     def dataset[T](self, loader: Callable[[], Coroutine[Any, Any, T]], /) -> Dataset[T]: ...
@@ -40,6 +151,42 @@ class OneCopy:
         """
         registry.add_warmer(function)
         return function
+
+
+_all: Final[list[OneCopy]] = []
+
+
+def tasks_of_all() -> "dict[str, Task[..., Any]]":
+    """Return the tasks of every `OneCopy` of this process, by name. Raises TaskExists."""
+    found: dict[str, Task[..., Any]] = {}
+    for shared in _all:
+        for task in shared._tasks or ():
+            known = found.setdefault(task.name, task)
+            if known is not task and known.source != task.source:
+                raise TaskExists(task.name, known.source, task.source)
+    return found
+
+
+class _Declared:
+    """What `@shared.task(...)` leaves for the function below it."""
+
+    def __init__(self, tasks: "Tasks", name: str | None, options: "DeclaredOptions") -> None:
+        self._tasks: Final = tasks
+        self._name = name
+        self._options = options
+
+    # Of a function that fits both, the first is meant.
+    @overload
+    def __call__[**P, R](  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> "AsyncTask[P, R]": ...
+    @overload
+    def __call__[**P, R](self, function: Callable[P, R], /) -> "SyncTask[P, R]": ...
+
+    def __call__(self, function: Callable[..., Any], /) -> "Task[..., Any]":
+        from onecopy.tasks.task import declare
+
+        return declare(function, self._name, self._tasks, self._options)
 
 
 class _Named:

@@ -5,6 +5,7 @@
     │   ├── DatasetDefinitionError      its loader cannot be used as one
     │   ├── DatasetExists               another dataset has its name
     │   ├── DatasetCycle                its loader needs, in the end, itself
+    │   ├── DatasetNotHere              this process is of a web tier that holds no data
     │   └── DatasetLoadError      (*)   its loader raised
     ├── TaskError                       something about one task
     │   ├── DeclarationError            a function cannot be a task
@@ -27,7 +28,6 @@
     ├── AttemptEnded                    raised by a task itself, to end its attempt
     │   ├── Retry                       and try again
     │   └── Failed                      and not try again
-    ├── NotRunning                      there is no engine and store to send jobs to
     ├── WarmError                 (*)   a function marked with `warm` raised
     └── StartError                      the service cannot start
         ├── OptionError                 an option that cannot be had
@@ -128,6 +128,16 @@ class DatasetCycle(DatasetError):
         return (
             f"datasets need one another in a circle: {' -> '.join(self.path)}.\n"
             f"Move what both need into a dataset of its own."
+        )
+
+
+class DatasetNotHere(DatasetError):
+    """This process is of a web tier of its own (`onecopy web`), which loads no data."""
+
+    def __str__(self) -> str:
+        return (
+            f"dataset {self.dataset!r} is not loaded here: `onecopy web` holds no data. Read it in "
+            "a task and submit or call that, or serve with `onecopy run`."
         )
 
 
@@ -402,13 +412,6 @@ class Failed(AttemptEnded):
 
     def __str__(self) -> str:
         return self.why
-
-
-class NotRunning(OneCopyError):
-    """Jobs cannot be sent: this `OneCopy` has neither engine nor store."""
-
-    def __str__(self) -> str:
-        return "there is no engine and store to send jobs to"
 
 
 class WarmError(UserCodeError):

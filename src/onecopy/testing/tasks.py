@@ -117,7 +117,8 @@ class MemoryRuntime:
         """Run a task now and return the JSON of its result."""
         task = self._task(call.task)
         context = JobContext(id="", task=call.task)
-        outcome = await _perform(task, _job_of(context, task, call.arguments), [].append)
+        reports: list[Progress] = []
+        outcome = await _perform(task, _job_of(context, task, call.arguments), reports.append)
         if outcome.error is not None:
             failure = describe(outcome.error)
             raise JobFailed("", failure.type, failure.message)

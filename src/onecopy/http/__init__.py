@@ -1,0 +1,31 @@
+"""Jobs over HTTP, for FastAPI.
+
+endpoint.py         `task.endpoint`: accepts a job for each POST
+routes.py           look, wait, fetch the result, cancel
+answers.py          what both have in common
+preferences.py      the Prefer and Idempotency-Key headers
+problems.py         RFC 9457: every error, each with a type that stays
+pointers.py         from pydantic's faults to JSON Pointers
+representation.py   a job as JSON
+openapi.py          what OpenAPI says of all this
+"""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI, params
+
+from onecopy.http.endpoint import endpoint
+from onecopy.http.openapi import describe
+from onecopy.http.options import HttpOptions
+from onecopy.http.routes import router
+from onecopy.tasks import Tasks
+
+__all__ = ["HttpOptions", "endpoint", "install"]
+
+
+def install(
+    app: FastAPI, tasks: Tasks, options: HttpOptions, dependencies: Sequence[params.Depends]
+) -> None:
+    """Give an app the routes of jobs; its own routes and handlers stay as they are."""
+    app.include_router(router(tasks, options, dependencies))
+    describe(app, tasks)

@@ -1,0 +1,147 @@
+"""`task.endpoint`: accepts a job for each POST."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, Final
+
+import pydantic_core
+from fastapi import Header
+from starlette.requests import Request
+from starlette.responses import Response
+
+from onecopy.errors import ArgumentsInvalid, IdempotencyMismatch, OneCopyError, StoreUnavailable
+from onecopy.http.answers import Asked, OptionsSource
+from onecopy.http.openapi import MARK
+from onecopy.http.pointers import pointer
+from onecopy.http.preferences import read_idempotency_key
+from onecopy.http.problems import Kind, Problem
+from onecopy.jobs import Job
+from onecopy.tasks import Task, Tasks
+from onecopy.tasks.options import SendingOptions
+
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_JSON: Final = re.compile(r"application/(?:json|[\w.-]+\+json)\s*(?:;.*)?", re.IGNORECASE)
+_logger = logging.getLogger("onecopy.http")
+
+
+def endpoint(
+    task: Task[..., Any], tasks: Tasks, options: OptionsSource
+) -> Callable[..., Awaitable[Response]]:
+    """Return a FastAPI endpoint that accepts jobs of a task.
+
+    Its body is read here and not by FastAPI, so that every error is a problem, whatever handlers
+    the app has; what OpenAPI says of it is added by `describe`.
+    """
+    mark: dict[str, Any] = {MARK: task.name}
+
+    async def accept(
+        request: Request,
+        prefer: Annotated[
+            str | None,
+            Header(
+                description="`wait=N`: answer 200 if the job is final within N seconds.",
+                examples=["wait=5"],
+                json_schema_extra=mark,
+            ),
+        ] = None,
+        idempotency_key: Annotated[
+            str | None,
+            Header(
+                description="A second request with the same key gets the first one's job.",
+                examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
+            ),
+        ] = None,
+    ) -> Response:
+        # The two headers are declared for OpenAPI; both may come more than once.
+        asked = Asked(request, tasks, options())
+        try:
+            job = await _accept(asked, task)
+        except Problem as problem:
+            return asked.problem(problem)
+        except OneCopyError as error:
+            if isinstance(error, StoreUnavailable):
+                _logger.error("no job of task %r can be accepted: %s", task.name, error)
+            return await asked.error(error, task.declared.queue)
+        return await _accepted(asked, job)
+
+    accept.__name__ = task.name
+    accept.__qualname__ = task.name
+    accept.__doc__ = task.__doc__
+    return accept
+
+
+async def _accept(asked: Asked, task: Task[..., Any]) -> Job:
+    sending = _sending(asked.request)
+    body = await _body(asked)
+    try:
+        arguments = task.signature.normalise(body)
+    except ArgumentsInvalid as error:
+        raise _faulty(error, body) from None
+    sender = task.options(**sending).sender
+    try:
+        [job] = await sender.accept([sender.job(arguments)])
+    except IdempotencyMismatch as error:
+        raise Problem(Kind.KEY_REUSED, str(error)) from None
+    return job
+
+
+async def _accepted(asked: Asked, job: Job) -> Response:
+    """Answer for a job that is accepted, whatever happens from here on."""
+    wait = asked.wait
+    if wait is not None:
+        try:
+            job = job if job.final else await asked.tasks.wait(job.id, wait)
+        except OneCopyError as error:
+            _logger.warning("job %s is accepted and cannot be waited for: %s", job.id, error)
+    headers = {"Location": asked.path(job.id), **asked.applied()}
+    if job.final and wait is not None:
+        return asked.answer(200, job, headers)
+    return asked.answer(202, job, headers | await asked.retry_after(job))
+
+
+def _sending(request: Request) -> SendingOptions:
+    sending = SendingOptions()
+    keys = request.headers.getlist("idempotency-key")
+    if keys:
+        key = read_idempotency_key(keys[0]) if len(keys) == 1 else None
+        if key is None:
+            raise Problem(Kind.KEY_INVALID, "Send one, of 1 to 255 printable ASCII characters.")
+        sending["idempotency_key"] = key
+    trace = request.headers.get("traceparent", "")
+    if _TRACE.fullmatch(trace):
+        sending["traceparent"] = trace
+    return sending
+
+
+async def _body(asked: Asked) -> bytes:
+    limit = asked.options.body_limit
+    too_large = Problem(Kind.BODY_TOO_LARGE, f"At most {limit:,} bytes.")
+    length = asked.request.headers.get("content-length", "")
+    if length.isdecimal() and int(length[:20]) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in asked.request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    if not body:
+        return b"{}"
+    # Anything else a page of another site could send without being asked for permission (CORS).
+    if not _JSON.fullmatch(asked.request.headers.get("content-type", "")):
+        raise Problem(Kind.NOT_JSON, "Send `Content-Type: application/json`.")
+    return bytes(body)
+
+
+def _faulty(error: ArgumentsInvalid, body: bytes) -> Problem:
+    if error.errors and error.errors[0]["type"] == "json_invalid":
+        return Problem(Kind.JSON_INVALID, str(error.errors[0]["msg"]))
+    given: object = pydantic_core.from_json(body)
+    faults = [
+        {
+            "detail": fault["msg"],
+            "pointer": "#" + pointer(fault["loc"], given, missing=fault["type"] == "missing"),
+        }
+        for fault in error.errors
+    ]
+    return Problem(Kind.ARGUMENTS_INVALID, "See `errors`.", {"errors": faults})

@@ -1,0 +1,91 @@
+"""Problems (RFC 9457): every error that the routes answer, each with a type that stays."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from starlette.responses import Response
+
+from onecopy.errors import OneCopyError, QueueIsFull, StoreUnavailable
+
+MEDIA_TYPE: Final = "application/problem+json"
+_TYPES: Final = "urn:onecopy:problem:"
+
+
+class Kind(Enum):
+    """The kinds of problems: their type, status and title."""
+
+    JSON_INVALID = ("json-invalid", 400, "The body is no JSON")
+    KEY_INVALID = ("idempotency-key-invalid", 400, "The Idempotency-Key cannot be one")
+    JOB_UNKNOWN = ("job-unknown", 404, "There is no such job")
+    JOB_FAILED = ("job-failed", 404, "The job has failed and has no result")
+    JOB_CANCELLED = ("job-cancelled", 404, "The job was cancelled and has no result")
+    BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
+    NOT_JSON = ("media-type", 415, "The body has to be application/json")
+    ARGUMENTS_INVALID = ("arguments-invalid", 422, "The arguments do not fit the task")
+    KEY_REUSED = ("idempotency-key-reused", 422, "The Idempotency-Key is of another request")
+    QUEUE_FULL = ("queue-full", 503, "The queue is full")
+    UNAVAILABLE = ("unavailable", 503, "Jobs cannot be accepted or read now")
+
+    @property
+    def type(self) -> str:
+        """The URI that tells the kind; it never changes."""
+        return _TYPES + self.value[0]
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+        return self.value[1]
+
+    @property
+    def title(self) -> str:
+        """The kind in words; the same each time."""
+        return self.value[2]
+
+
+@dataclass
+class Problem(Exception):
+    """Ends a request with a problem.
+
+    detail: what is wrong this time. members: more of the JSON object. headers: of the answer.
+    """
+
+    kind: Kind
+    detail: str
+    members: Mapping[str, object] = field(default_factory=dict[str, object])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return Response(
+            json.dumps(self.members_in_full()),
+            self.kind.status,
+            dict(self.headers),
+            MEDIA_TYPE,
+        )
+
+    def members_in_full(self) -> dict[str, object]:
+        """Return the JSON object."""
+        return {
+            "type": self.kind.type,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            **self.members,
+        }
+
+
+def of_error(error: OneCopyError, retry_after: int) -> Problem | None:
+    """Return the problem of an error that says: not now. None for any other."""
+    match error:
+        case QueueIsFull():
+            kind = Kind.QUEUE_FULL
+        case StoreUnavailable():
+            kind = Kind.UNAVAILABLE
+        case _:
+            return None
+    # What a store says may name paths and hosts: it is for the log.
+    detail = str(error) if kind is Kind.QUEUE_FULL else "Try again later."
+    return Problem(kind, detail, headers={"Retry-After": str(retry_after)})

@@ -1,0 +1,110 @@
+"""The tasks of one `OneCopy`, and the way to the runtime that their jobs are sent through."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from onecopy.errors import (
+    IdempotencyMismatch,
+    JobNotFound,
+    QueueIsFull,
+    StoreUnavailable,
+    TaskExists,
+)
+from onecopy.execution.ports import Runtime, RuntimeSource
+from onecopy.jobs import Job
+from onecopy.stores import IdempotencyConflict, QueueFull, Unavailable
+
+if TYPE_CHECKING:
+    from onecopy.tasks.task import Task
+
+type Endpoint = Callable[..., Any]
+
+
+class Tasks:
+    """Tasks by name."""
+
+    def __init__(
+        self, runtime: RuntimeSource, endpoint: "Callable[[Task[..., Any]], Endpoint]"
+    ) -> None:
+        """Take what returns the runtime here and now, and what makes an endpoint of a task."""
+        self.runtime = runtime
+        self.endpoint = endpoint
+        self._by_name: dict[str, Task[..., Any]] = {}
+
+    def __iter__(self) -> "Iterator[Task[..., Any]]":
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def add(self, task: "Task[..., Any]") -> None:
+        """Register a task. The same code run again replaces what it declared before.
+
+        Raises TaskExists if other code has the name.
+        """
+        known = self._by_name.get(task.name)
+        if known is not None and known.source != task.source:
+            raise TaskExists(task.name, known.source, task.source)
+        self._by_name[task.name] = task
+
+    def get(self, name: str) -> "Task[..., Any] | None":
+        """Return the task of a name; None if there is none."""
+        return self._by_name.get(name)
+
+    async def accept(self, jobs: Sequence[Job], max_queued: int | None) -> list[Job]:
+        """Send jobs of one queue, all or none.
+
+        Raises QueueIsFull, StoreUnavailable, IdempotencyMismatch.
+        """
+        try:
+            with store_errors():
+                runtime = await self.runtime()
+                return await runtime.accept(jobs, max_queued=max_queued)
+        except QueueFull as error:
+            raise QueueIsFull(jobs[0].queue) from error
+        except IdempotencyConflict as error:
+            raise IdempotencyMismatch(jobs[0].idempotency_key or "") from error
+
+    async def job(self, job: str) -> Job:
+        """Return a job as it is now. Raises JobNotFound, StoreUnavailable."""
+        with store_errors():
+            found = await (await self.runtime()).job(job)
+        if found is None:
+            raise JobNotFound(job)
+        return found
+
+    async def wait(self, job: str, seconds: float | None) -> Job:
+        """Return a job once it is final, or as it is after so many seconds; raises as `job`."""
+        with store_errors(job):
+            return await (await self.runtime()).wait(job, seconds)
+
+    async def cancel(self, job: str) -> Job:
+        """Cancel a job, or ask its attempt to end; raises as `job`."""
+        with store_errors(job):
+            return await (await self.runtime()).cancel(job)
+
+    async def queue_seconds(self, queue: str) -> float | None:
+        """Return how long a job of a queue waits for a worker; None if unknown."""
+        try:
+            return await (await self.runtime()).queue_seconds(queue)
+        except Unavailable:
+            return None
+
+    async def open(self) -> Runtime:
+        """Return the runtime, open. Raises StoreUnavailable."""
+        with store_errors():
+            return await self.runtime()
+
+
+@contextmanager
+def store_errors(job: str = "") -> Generator[None]:
+    """Turn what stores raise about a job into errors of the one tree."""
+    try:
+        yield
+    except Unavailable as error:
+        raise StoreUnavailable(str(error)) from error
+    except KeyError as error:
+        if error.args != (job,):
+            raise
+        raise JobNotFound(job) from None
