@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from onecopy.jobs import Job, new_id
-from onecopy.stores import Filter, Unavailable, sqlite_lanes, sqlite_schema
+from onecopy.jobs import Event, Job, describe, new_id
+from onecopy.stores import Filter, Unavailable, sqlite_lanes, sqlite_rows, sqlite_schema
 from onecopy.stores.sqlite import SQLiteStore
 from onecopy.testing._stores.jobs import NOW, Child, ids_of, make_job, run_open
 
@@ -124,26 +124,34 @@ def test_ten_processes_open_a_new_store_at_once(path: Path) -> None:
 
 
 def test_a_child_of_a_dead_writer_does_not_hold_its_lock(path: Path) -> None:
-    """Forked in the middle of a transaction, it has the lock file open until it lets go of it."""
+    """The writer dies in a transaction; children that it forked before live on."""
     store = SQLiteStore(path)
     reading, writing = os.pipe()
 
     def die_with_children() -> None:
         os.close(writing)
+        dying = threading.Event()
+
+        def describe_or_die(before: Job | None, after: Job, now: float) -> Event:
+            if dying.is_set():
+                os.kill(os.getpid(), signal.SIGKILL)
+            return describe(before, after, now)
 
         async def storm() -> None:
             await store.open()
             while True:
                 await asyncio.gather(*(accept_one(store) for _ in range(16)))
 
-        threading.Thread(target=lambda: asyncio.run(storm()), daemon=True).start()
+        sqlite_rows.describe = describe_or_die
+        thread = threading.Thread(target=lambda: asyncio.run(storm()), daemon=True)
+        thread.start()
         for _ in range(25):
             Child(lambda: os.read(reading, 1))
-        os.kill(os.getpid(), signal.SIGKILL)
+        dying.set()
+        thread.join()
 
-    parent = Child(die_with_children)
     with pytest.raises(AssertionError, match="-9"):
-        parent.wait()
+        Child(die_with_children).wait()
 
     async def scenario() -> None:
         await asyncio.wait_for(accept_one(store), 10)
@@ -151,6 +159,29 @@ def test_a_child_of_a_dead_writer_does_not_hold_its_lock(path: Path) -> None:
     run_open(store, scenario)
     os.close(writing)
     os.close(reading)
+
+
+def test_a_forked_child_inherits_nothing_of_the_file(path: Path) -> None:
+    """SQLite keeps locks and connections in memory: a child must not even have them."""
+    store = SQLiteStore(path)
+
+    async def use() -> None:
+        await accept_one(store)
+        await store.get([])
+        await store.stats()
+
+    def open_files() -> list[str]:
+        links = (os.path.join("/proc/self/fd", name) for name in os.listdir("/proc/self/fd"))
+        targets = [os.readlink(link) for link in links if os.path.exists(link)]
+        return [target for target in targets if target.startswith(str(path))]
+
+    asyncio.run(store.open())
+    asyncio.run(use())
+    assert len(open_files()) >= 7
+    assert Child(open_files).result() == []
+    asyncio.run(use())
+    asyncio.run(store.close())
+    assert open_files() == []
 
 
 def test_forking_while_it_is_in_use(path: Path) -> None:
