@@ -132,7 +132,7 @@ class DatasetCycle(DatasetError):
 
 
 class DatasetNotHere(DatasetError):
-    """This process is of a web tier of its own (`onecopy web`), which loads no data."""
+    """The process is of a web tier of its own (`onecopy web`), which loads no data."""
 
     def __str__(self) -> str:
         return (

@@ -59,6 +59,23 @@ class _Bytes(click.ParamType[int]):
         return size
 
 
+JOB_OPTIONS: Final = (
+    click.Option(
+        ["--queues"],
+        default="default",
+        show_default=True,
+        help="Queues that job workers serve, in the order in which they look: default,slow.",
+    ),
+    click.Option(
+        ["--concurrency"],
+        type=click.IntRange(min=1),
+        default=100,
+        show_default=True,
+        help="Async jobs that a job worker runs at once.",
+    ),
+)
+
+
 def _own_options() -> list[click.Parameter]:
     at_least_one = click.IntRange(min=1)
     return [
@@ -69,6 +86,12 @@ def _own_options() -> list[click.Parameter]:
             envvar=["ONECOPY_WORKERS", "WEB_CONCURRENCY"],
             help="Web workers.  [default: the processors this process may use]",
         ),
+        click.Option(
+            ["--job-workers"],
+            type=click.IntRange(min=0),
+            help="Job workers.  [default: one if the app has tasks]",
+        ),
+        *JOB_OPTIONS,
         click.Option(
             ["--lifespan"],
             type=click.Choice(["auto", "on", "off", "image"]),
@@ -210,6 +233,8 @@ def _run(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
             "app",
             "app_dir",
             "workers",
+            "job_workers",
+            "concurrency",
             "host",
             "port",
             "uds",
@@ -228,6 +253,8 @@ def _run(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
     launch(
         Options(
             **own,
+            tier="all",
+            queues=[name.strip() for name in values["queues"].split(",") if name.strip()],
             lifespan_in_image=values["lifespan"] == "image",
             reload={name: _listed(values[name]) for name in _RELOAD} if values["reload"] else None,
             uvicorn=_uvicorn_arguments(values),

@@ -6,7 +6,7 @@ registry.py     the datasets and the warm functions of this process
 awaitables.py   runs an async loader to its end, whatever this thread is doing
 """
 
-from onecopy.datasets.registry import Warmer, registered, warmers
+from onecopy.datasets.registry import Warmer, keep_out, registered, warmers
 from onecopy.datasets.resident import Dataset
 
-__all__ = ["Dataset", "Warmer", "registered", "warmers"]
+__all__ = ["Dataset", "Warmer", "keep_out", "registered", "warmers"]

@@ -37,6 +37,20 @@ _datasets: Final[dict[str, "Dataset[Any]"]] = {}
 _warmers: Final[list[Warmer]] = []
 
 
+_kept_out = False
+
+
+def keep_out() -> None:
+    """From now on datasets are not loaded in this process: it is of a web tier of its own."""
+    global _kept_out
+    _kept_out = True
+
+
+def kept_out() -> bool:
+    """Whether datasets may not be loaded in this process."""
+    return _kept_out
+
+
 def registered() -> list["Dataset[Any]"]:
     """All datasets of this process, of every `OneCopy`."""
     return list(_datasets.values())

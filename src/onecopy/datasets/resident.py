@@ -6,9 +6,14 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, ClassVar, cast
 
-from onecopy.datasets import loading
+from onecopy.datasets import loading, registry
 from onecopy.datasets.awaitables import finish
-from onecopy.errors import DatasetCycle, DatasetDefinitionError, DatasetLoadError
+from onecopy.errors import (
+    DatasetCycle,
+    DatasetDefinitionError,
+    DatasetLoadError,
+    DatasetNotHere,
+)
 
 if TYPE_CHECKING:
     from onecopy import heap
@@ -52,6 +57,8 @@ class Dataset[T]:
         if the loader needs, in the end, this very dataset.
         """
         if not self._loaded:
+            if registry.kept_out():
+                raise DatasetNotHere(self.name)
             self._load()
         return cast(T, self._value)
 

@@ -31,8 +31,8 @@ class LocalEngine:
 
         Args:
             folder: the state folder; 0700, so that only this user rings.
-            bell: descriptor of the bell that this process's run shares. Without one, `wait_for_ring`
-                hangs up a bell of its own.
+            bell: descriptor of the bell that this process's run shares. Without one,
+                `wait_for_ring` hangs up a bell of its own.
         """
         self._folder = folder
         self._bell_fd = bell
@@ -120,9 +120,7 @@ class LocalEngine:
     # Sockets.
 
     def _path(self, name: str) -> str:
-        if os.path.isdir("/proc/self/fd"):
-            return f"/proc/self/fd/{self._directory}/{name}"
-        return os.path.join(self._folder, name)
+        return path_in(self._folder, self._directory, name)
 
     def _listen(self, name: str) -> socket.socket:
         return listen(self._path(name))
@@ -148,6 +146,18 @@ class LocalEngine:
                     name for name in names if name.startswith(each) and name.endswith(_SUFFIX)
                 ]
         return self._names[kind]
+
+
+def bell_name(pid: int) -> str:
+    """Return the name of the bell of a run, in the state folder."""
+    return f"{_BELL}{pid}{_SUFFIX}"
+
+
+def path_in(folder: str, descriptor: int, name: str) -> str:
+    """Return a path to `name` that is short enough for a socket, through the open folder."""
+    if os.path.isdir("/proc/self/fd"):
+        return f"/proc/self/fd/{descriptor}/{name}"
+    return os.path.join(folder, name)
 
 
 def listen(path: str) -> socket.socket:

@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-from onecopy.errors import Failed, JobInterrupted, Retry, TimeLimitReached, user_traceback
+from onecopy.errors import (
+    Failed,
+    JobInterrupted,
+    OneCopyError,
+    Retry,
+    TimeLimitReached,
+    user_traceback,
+)
 from onecopy.execution.policy import RetryPolicy
 from onecopy.jobs import Cancelled, Change, Fail, Failure, Job, Succeed
 
@@ -45,11 +52,8 @@ def _succeed(token: str, result: str) -> Change:
 def describe(error: BaseException) -> Failure:
     """Put an exception of the user's into words, whatever it does when it is asked for them."""
     kind = type(error)
-    name = (
-        kind.__qualname__
-        if kind.__module__ in ("builtins", "__main__")
-        else (f"{kind.__module__}.{kind.__qualname__}")
-    )
+    short = kind.__module__ in ("builtins", "__main__") or issubclass(kind, OneCopyError)
+    name = kind.__qualname__ if short else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(error)
     except Exception as second:

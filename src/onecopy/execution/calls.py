@@ -11,6 +11,7 @@ import os
 import socket
 from typing import Any, Final
 
+from onecopy.engines.local import path_in
 from onecopy.errors import Busy, JobFailed, NoWorker, ResultTimeout
 from onecopy.execution.ports import Call
 
@@ -19,13 +20,18 @@ BACKLOG: Final = 128
 LONGEST: Final = 64 * 1024 * 1024
 
 
+def socket_name(pid: int) -> str:
+    """Return the name of the socket of a run, in the state folder."""
+    return f"{PREFIX}{pid}.sock"
+
+
 def listen(folder: str, name: str) -> socket.socket:
     """Return a listening socket in the state folder, for this user only. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     before = os.umask(0o177)
     try:
-        sock.bind(_path(folder, directory, name))
+        sock.bind(path_in(folder, directory, name))
     except OSError:
         sock.close()
         raise
@@ -35,13 +41,6 @@ def listen(folder: str, name: str) -> socket.socket:
     sock.listen(BACKLOG)
     sock.setblocking(False)
     return sock
-
-
-def _path(folder: str, directory: int, name: str) -> str:
-    # A socket's path may not be longer than about 100 bytes (unix(7)).
-    if os.path.isdir("/proc/self/fd"):
-        return f"/proc/self/fd/{directory}/{name}"
-    return os.path.join(folder, name)
 
 
 async def send(folder: str, call: Call) -> str:
@@ -76,7 +75,7 @@ async def _connect(folder: str, call: Call) -> tuple[asyncio.StreamReader, async
         for name in sorted(os.listdir(directory)):
             if not name.startswith(PREFIX):
                 continue
-            path = _path(folder, directory, name)
+            path = path_in(folder, directory, name)
             try:
                 return await asyncio.open_unix_connection(path, limit=LONGEST)
             except BlockingIOError:

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from onecopy.engines.local import LocalEngine
 from onecopy.execution.runtime import Runtime
+from onecopy.execution.state import state_folder
 from onecopy.stores import Unavailable
 from onecopy.stores.urls import open_store
 
-STATE_DIR: Final = "ONECOPY_STATE_DIR"
 STORE: Final = "ONECOPY_STORE"
 
 _open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Runtime]]
@@ -27,7 +27,7 @@ def new_runtime(*, bell: int | None = None) -> Runtime:
 
     bell: descriptor of the socket that a job worker waits on. Raises Unavailable.
     """
-    folder = os.path.abspath(os.environ.get(STATE_DIR, ".onecopy"))
+    folder = state_folder()
     url = os.environ.get(STORE) or f"sqlite:///{quote(folder)}/jobs.sqlite3"
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)

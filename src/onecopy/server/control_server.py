@@ -21,12 +21,19 @@ if TYPE_CHECKING:
 
     Answer = Callable[[dict[str, Any]], None]
 
+_KINDS = ("supervisor", "bell", "call", "ear")
+"""What sockets in the state folder begin with; the pid of their process follows."""
 _LONGEST_QUESTION = 65536
 
 
 def socket_name(pid: int) -> str:
     """Return the name of a supervisor's socket in its state folder."""
     return f"supervisor-{pid}.sock"
+
+
+def socket_names(pid: int) -> list[str]:
+    """Return the names of all sockets that a run has in its state folder."""
+    return [f"{kind}-{pid}.sock" for kind in _KINDS]
 
 
 def alive(pid: int) -> bool:
@@ -78,8 +85,10 @@ def prepare_state_folder(folder: str) -> None:
         with open(os.path.join(folder, ".gitignore"), "w") as file:
             file.write("*\n")
     for name in os.listdir(folder):
-        pid = name.removeprefix("supervisor-").removesuffix(".sock")
-        if name == f"supervisor-{pid}.sock" and pid.isdigit() and not alive(int(pid)):
+        # `supervisor-1234.sock`, and those of engines: `bell-1234.sock`, `ear-1234-....sock`.
+        kind, *rest = name.removesuffix(".sock").split("-")
+        pid = rest[0] if rest else ""
+        if name.endswith(".sock") and kind in _KINDS and pid.isdigit() and not alive(int(pid)):
             _remove(os.path.join(folder, name))
 
 

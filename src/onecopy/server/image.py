@@ -18,7 +18,9 @@ from typing import Any, NoReturn
 from uvicorn import Config
 
 from onecopy import datasets, heap
+from onecopy.app import tasks_of_all
 from onecopy.errors import OneCopyError, UserCodeError, user_traceback
+from onecopy.execution.state import STATE_DIR
 from onecopy.server.app_import import import_app
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.collection import rare_collections
@@ -87,6 +89,9 @@ class Image:
         self._narrator.info(f"imported {self._settings.app} in {time.perf_counter() - began:.2f} s")
 
     def _load_datasets(self) -> None:
+        if self._settings.tier == "web":
+            datasets.keep_out()
+            return
         for dataset in datasets.registered():
             if dataset.loaded:
                 continue
@@ -95,6 +100,8 @@ class Image:
             self._narrator.info(f"loaded dataset {dataset.name} in {dataset.load_seconds:.2f} s")
 
     def _run_warmers(self) -> None:
+        if self._settings.tier == "web":
+            return
         for warmer in datasets.warmers():
             began = time.perf_counter()
             self._narrator.busy(f"warming: {warmer.name}")
@@ -138,6 +145,7 @@ class Image:
             )
         return {
             "image_bytes": _own_bytes(),
+            "tasks": len(tasks_of_all()),
             "sealed_objects": report.objects,
             "sealed_bytes": report.bytes,
             "datasets": [
@@ -222,11 +230,18 @@ def _quiet_fork() -> int:
 
 def _work(image: Image, assignment: Assignment, scoreboard: Scoreboard, settings: Settings) -> None:
     wait_for_adoption(assignment.supervisor, assignment.middle)
-    set_name("onecopy web")
+    set_name(f"onecopy {assignment.role}")
     if image.collecting:
         gc.enable()
     assignment.channel.send({"event": "hello", "pid": os.getpid()})
-    WebWorker(image.config, settings, assignment.slot, assignment.channel, scoreboard).run()
+    slot, channel = assignment.slot, assignment.channel
+    if assignment.role == "web":
+        WebWorker(image.config, settings, slot, channel, scoreboard).run()
+        return
+    # Here, because most of it is of no use to web workers of an app without tasks.
+    from onecopy.server.job import JobWorker
+
+    JobWorker(tasks_of_all(), settings, slot, channel, scoreboard).run()
 
 
 def _refuse(error: BaseException, channel: Channel, *, debug: bool) -> NoReturn:
@@ -270,8 +285,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the supervisor decides.
     set_name("onecopy image")
     settings = Settings.load(settings_fd)
-    for fd in (settings_fd, channel_fd, scoreboard_fd, *settings.sockets):
-        os.set_inheritable(fd, False)
+    own = (settings_fd, channel_fd, scoreboard_fd, settings.bell, settings.calls)
+    for fd in (*own, *settings.sockets):
+        if fd >= 0:
+            os.set_inheritable(fd, False)
+    os.environ[STATE_DIR] = settings.state_dir
     narrator = Narrator(settings, console_fd if console_fd >= 0 else None)
     sys.argv = settings.argv
     sys.path.insert(0, settings.app_dir)

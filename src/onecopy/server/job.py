@@ -26,6 +26,7 @@ from typing import Any, Final, cast
 from onecopy.errors import JobCancelled, JobInterrupted, TimeLimitReached
 from onecopy.execution import calls
 from onecopy.execution.attempt import Outcome, describe, settle
+from onecopy.execution.connect import new_runtime
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
@@ -72,7 +73,6 @@ class JobWorker:
     def __init__(
         self,
         tasks: dict[str, Task[..., Any]],
-        open_runtime: Callable[[], Runtime],
         settings: Settings,
         slot: int,
         channel: Channel,
@@ -83,7 +83,7 @@ class JobWorker:
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
         channel.setblocking(False)
         self._tasks = tasks
-        self._runtime = open_runtime()
+        self._runtime: Runtime = new_runtime(bell=settings.bell)
         self._settings = settings
         self._slot = slot
         self._channel = channel
@@ -101,7 +101,7 @@ class JobWorker:
     def run(self) -> None:
         """Work until told to leave."""
         signal.signal(_INTERRUPT, self._on_interrupt)
-        signal.signal(signal.SIGTERM, lambda *_: self._stop_from_main())
+        signal.signal(signal.SIGTERM, self._on_term)
         agent = threading.Thread(target=self._run_agent, name="onecopy agent", daemon=True)
         agent.start()
         while (running := self._inbox.get()) is not None:
@@ -143,7 +143,7 @@ class JobWorker:
         else:
             signal.pthread_kill(self._main, _INTERRUPT)
 
-    def _stop_from_main(self) -> None:
+    def _on_term(self, number: int, frame: FrameType | None) -> None:
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
 
@@ -223,7 +223,7 @@ class JobWorker:
     async def _wait(self, event: asyncio.Event, other: asyncio.Future[bool] | None = None) -> None:
         """Wait for an event, for something else, or for the order to stop."""
         event.clear()
-        waits: list[asyncio.Future[bool]] = [
+        waits: list[asyncio.Future[Any]] = [
             asyncio.ensure_future(event.wait()),
             asyncio.ensure_future(self._stopping.wait()),
         ]
@@ -263,6 +263,7 @@ class JobWorker:
         try:
             outcome = await self._perform(running)
             if not running.released:
+                await self._report(running)
                 await self._record(job, settle(job, outcome, running.task.policy, time.time()))
         finally:
             if running.timer is not None:
@@ -393,11 +394,14 @@ class JobWorker:
         while True:
             await asyncio.sleep(_PROGRESS_EVERY)
             for running in list(self._running.values()):
-                progress, running.progress = running.progress, None
-                if progress is not None and running.job.lease is not None:
-                    with contextlib.suppress(NotAllowed, KeyError, Unavailable):
-                        change = Advance(running.job.lease.token, progress)
-                        await self._runtime.change(running.job.id, change)
+                await self._report(running)
+
+    async def _report(self, running: Running) -> None:
+        progress, running.progress = running.progress, None
+        if progress is not None and running.job.lease is not None:
+            with contextlib.suppress(NotAllowed, KeyError, Unavailable):
+                change = Advance(running.job.lease.token, progress)
+                await self._runtime.change(running.job.id, change)
 
     def _read_channel(self) -> None:
         try:

@@ -11,9 +11,11 @@ import sys
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from onecopy.engines import local
 from onecopy.errors import StateFolderError
+from onecopy.execution import calls
 from onecopy.server import console, supervisor
-from onecopy.server.binding import bind
+from onecopy.server.binding import Bound, bind
 from onecopy.server.control_server import open_socket, prepare_state_folder
 from onecopy.server.process import become_subreaper
 from onecopy.server.settings import Settings
@@ -29,7 +31,11 @@ class Options:
 
     app: str
     app_dir: str
+    tier: str
     workers: int
+    job_workers: int | None
+    queues: list[str]
+    concurrency: int
     host: str
     port: int
     uds: str | None
@@ -59,16 +65,13 @@ def launch(options: Options) -> NoReturn:
         StateFolderError: the state folder cannot be used.
     """
     state_dir = os.path.abspath(options.state_dir)
-    bound = bind(
-        host=options.host,
-        port=options.port,
-        uds=options.uds,
-        fd=options.fd,
-        tls=bool(options.uvicorn["ssl_certfile"]),
-    )
+    bound = _bind(options)
+    bell = call = -1
     try:
         prepare_state_folder(state_dir)
         control = open_socket(state_dir, os.getpid())
+        if options.tier != "web":
+            bell, call = _open_job_sockets(state_dir)
     except OSError as error:
         if bound.uds is not None:
             os.unlink(bound.uds)
@@ -86,10 +89,35 @@ def launch(options: Options) -> NoReturn:
             "sockets": [sock.detach() for sock in bound.sockets],
             "listen": not bound.listening,
             "url": bound.url,
+            "bell": bell,
+            "calls": call,
             "uds": bound.uds,
         }
     )
     _exec(settings, control.detach(), console_fd)
+
+
+def _bind(options: Options) -> Bound:
+    if options.tier == "worker":
+        return Bound([], "no address: job workers only")
+    return bind(
+        host=options.host,
+        port=options.port,
+        uds=options.uds,
+        fd=options.fd,
+        tls=bool(options.uvicorn["ssl_certfile"]),
+    )
+
+
+def _open_job_sockets(state_dir: str) -> tuple[int, int]:
+    """Open what this run's job workers wait on, all of them: the bell, and the socket for calls."""
+    folder = os.open(state_dir, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        bell = local.listen(local.path_in(state_dir, folder, local.bell_name(os.getpid())))
+    finally:
+        os.close(folder)
+    call = calls.listen(state_dir, calls.socket_name(os.getpid()))
+    return bell.detach(), call.detach()
 
 
 def _interpreter_flags() -> list[str]:
@@ -104,7 +132,9 @@ def _exec(settings: Settings, control_fd: int, console_fd: int) -> NoReturn:
     # From a module imported here, so that its compiled form is on disk: compiling costs the
     # supervisor a megabyte.
     source = os.path.abspath(supervisor.__file__).removesuffix("/onecopy/server/supervisor.py")
-    for fd in (*settings.sockets, control_fd):
+    for fd in (*settings.sockets, control_fd, settings.bell, settings.calls):
+        if fd < 0:
+            continue
         os.set_inheritable(fd, True)
     if console_fd >= 0:
         os.set_inheritable(console_fd, True)

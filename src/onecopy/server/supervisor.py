@@ -17,7 +17,7 @@ import time
 
 from onecopy.server import figures
 from onecopy.server.channel import Closed
-from onecopy.server.control_server import ControlServer, socket_name
+from onecopy.server.control_server import ControlServer, socket_names
 from onecopy.server.generation import Generation, Run, describe_exit
 from onecopy.server.limits import Limits
 from onecopy.server.narration import Narrator
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from types import FrameType
     from typing import Any
 
-    from onecopy.server.channel import Closed
-from onecopy.server.control_server import Answer
+    from onecopy.server.control_server import Answer
     from onecopy.server.generation import Worker
 
 START_FAILED = 3
@@ -72,6 +71,8 @@ class Supervisor:
         self._outcome: dict[str, Any] | None = None
         """Of a reload, to be told once no old worker accepts any more."""
         self._watcher: int | None = None
+        self._untold: list[dict[str, Any]] = []
+        """Losses of job workers that no job worker was there to record."""
         self._exit_code: int | None = None
 
     def serve(self) -> int:
@@ -138,6 +139,8 @@ class Supervisor:
 
     def _changed(self, generation: Generation) -> None:
         """React to a change in a generation; called by it."""
+        if self._untold:
+            self._tell_the_untold()
         if self._stopping is not None:
             self._stop_further()
         elif generation is self._next:
@@ -282,13 +285,22 @@ class Supervisor:
         self._run.keep_exit(pid, status)
 
     def _tell_lost(self, message: dict[str, Any]) -> None:
-        """Tell every job worker that one is gone; without any, the next sweep finds out."""
+        """Tell every job worker that one is gone; if there is none, the next that is ready."""
+        told = False
         for worker in self._workers():
             if worker.role == "job" and worker.state == "ready":
                 try:
                     worker.channel.send(message)
+                    told = True
                 except Closed:
                     continue
+        if not told:
+            self._untold.append(message)
+
+    def _tell_the_untold(self) -> None:
+        untold, self._untold = self._untold, []
+        for message in untold:
+            self._tell_lost(message)
 
     def _start_watcher(self) -> None:
         numbers = (self._run.settings_fd, os.getpid())
@@ -413,7 +425,7 @@ def _name_this_process() -> None:
 
 
 def _remove_sockets(settings: Settings) -> None:
-    paths = [os.path.join(settings.state_dir, socket_name(os.getpid()))]
+    paths = [os.path.join(settings.state_dir, name) for name in socket_names(os.getpid())]
     if settings.uds is not None:
         paths.append(settings.uds)
     for path in paths:
