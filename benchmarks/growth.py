@@ -1,0 +1,205 @@
+"""What a claim and an acceptance cost as the queue grows; and how many jobs a store records.
+
+`python -m benchmarks.growth`: queues of 10 thousand and 1 million jobs (`--huge`: 10 million too).
+In each, a round is: accept a job, claim one, finish it, one at a time. The rounds of all sizes are
+measured in turns, in one run, because the machine's own pace changes while it lasts.
+Aim: the longest queue takes at most 1.5 times as long as the shortest.
+
+Then the throughput of accept, claim and finish by the number of callers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, Literal
+
+from benchmarks import _facts
+from onecopy.jobs import Job, Succeed, new_id
+from onecopy.stores.sqlite import SQLiteStore
+
+AIM: Final = 1.5
+SIZES: Final = (10_000, 1_000_000)
+HUGE: Final = 10_000_000
+ROUNDS: Final = 20  # turns of all sizes
+IN_A_ROUND: Final = 50  # jobs
+AT_ONCE: Final = 5_000  # jobs in a call that fills a queue
+CALLERS: Final = (1, 8, 32, 128)
+
+type Synchronous = Literal["full", "normal"]
+
+
+def _job(number: int = 0) -> Job:
+    now = time.time()
+    return Job(
+        id=new_id(),
+        task="resize",
+        arguments='{"path": "/images/0001.jpg", "width": 640}',
+        priority=number % 3,
+        created_at=now,
+        due_at=now,
+    )
+
+
+@asynccontextmanager
+async def _opened(folder: Path, synchronous: Synchronous) -> AsyncGenerator[SQLiteStore]:
+    store = SQLiteStore(folder / "jobs.db", synchronous=synchronous)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@dataclass
+class Queue:
+    """A queue of some length, and the milliseconds that each call on it took."""
+
+    length: int
+    store: SQLiteStore
+    file: Path
+    accept: list[float] = field(default_factory=list[float])
+    claim: list[float] = field(default_factory=list[float])
+    finish: list[float] = field(default_factory=list[float])
+
+    async def fill(self) -> None:
+        """Accept jobs until the queue has its length; a tenth of them are not due yet."""
+        for start in range(0, self.length, AT_ONCE):
+            numbers = range(start, min(start + AT_ONCE, self.length))
+            await self.store.accept([_delayed(number) for number in numbers])
+
+    async def turn(self) -> None:
+        """Accept, claim and finish some jobs, one at a time."""
+        for number in range(IN_A_ROUND):
+            began = time.perf_counter()
+            await self.store.accept([_job(number)], max_queued=10**9)
+            accepted = time.perf_counter()
+            job = await _claim(self.store)
+            claimed = time.perf_counter()
+            await _finish(self.store, job)
+            finished = time.perf_counter()
+            self.accept.append((accepted - began) * 1e3)
+            self.claim.append((claimed - accepted) * 1e3)
+            self.finish.append((finished - claimed) * 1e3)
+
+    def figures(self) -> dict[str, Any]:
+        """The median of each call, and the size of the file."""
+        return {
+            "queued": self.length,
+            "accept_ms": median(self.accept),
+            "claim_ms": median(self.claim),
+            "finish_ms": median(self.finish),
+            "bytes": self.file.stat().st_size,
+        }
+
+
+def _delayed(number: int) -> Job:
+    job = _job(number)
+    if number % 10:
+        return job
+    return Job(id=job.id, task="later", arguments="{}", created_at=job.created_at, due_at=4e9)
+
+
+async def _claim(store: SQLiteStore) -> Job:
+    now = time.time()
+    (job,) = await store.claim("worker", ["default"], now=now, until=now + 30)
+    return job
+
+
+async def _finish(store: SQLiteStore, job: Job) -> None:
+    if job.lease is None:
+        raise RuntimeError("a claimed job has a lease")
+    await store.change(job.id, Succeed(job.lease.token, "null"), now=time.time())
+
+
+async def growth(folder: Path, lengths: Sequence[int], synchronous: Synchronous) -> dict[str, Any]:
+    """Measure queues of these lengths in turns."""
+    async with AsyncExitStack() as stack:
+        queues: list[Queue] = []
+        for length in lengths:
+            place = folder / str(length)
+            store = await stack.enter_async_context(_opened(place, synchronous))
+            queues.append(Queue(length, store, place / "jobs.db"))
+            began = time.perf_counter()
+            await queues[-1].fill()
+            print(f"{length:>11,} jobs accepted in {time.perf_counter() - began:.0f} s", flush=True)
+        for _ in range(ROUNDS):
+            for queue in queues:
+                await queue.turn()
+        rows = [queue.figures() for queue in queues]
+    first, last = rows[0], rows[-1]
+    ratios = {
+        call: last[f"{call}_ms"] / first[f"{call}_ms"] for call in ("accept", "claim", "finish")
+    }
+    for row in rows:
+        print(
+            f"{row['queued']:>11,} queued: accept {row['accept_ms']:.3f} ms, "
+            f"claim {row['claim_ms']:.3f} ms, finish {row['finish_ms']:.3f} ms"
+        )
+    print(f"{'':>11} longest / shortest:", {call: round(each, 2) for call, each in ratios.items()})
+    return {"synchronous": synchronous, "queues": rows, "ratios": ratios}
+
+
+async def throughput(
+    folder: Path, synchronous: Synchronous, seconds: float
+) -> list[dict[str, Any]]:
+    """Measure whole jobs a second (accept, claim, finish), by callers at once."""
+    rows: list[dict[str, Any]] = []
+    async with _opened(folder, synchronous) as store:
+        for callers in CALLERS:
+            times: list[float] = []
+            end = time.perf_counter() + seconds
+            await asyncio.gather(*(_call_until(end, store, times) for _ in range(callers)))
+            times.sort()
+            row: dict[str, Any] = {
+                "synchronous": synchronous,
+                "callers": callers,
+                "jobs_per_second": len(times) / seconds,
+                "p50_ms": median(times),
+                "p99_ms": times[int(len(times) * 0.99)],
+            }
+            rows.append(row)
+            print(
+                f"{synchronous:>6}, {callers:>3} callers: {row['jobs_per_second']:>6,.0f} jobs/s, "
+                f"p50 {row['p50_ms']:.2f} ms, p99 {row['p99_ms']:.2f} ms",
+                flush=True,
+            )
+    return rows
+
+
+async def _call_until(end: float, store: SQLiteStore, times: list[float]) -> None:
+    while time.perf_counter() < end:
+        began = time.perf_counter()
+        await store.accept([_job()])
+        await _finish(store, await _claim(store))
+        times.append((time.perf_counter() - began) * 1e3)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--huge", action="store_true", help="a queue of 10 million jobs too")
+    parser.add_argument("--short", action="store_true", help="10 and 100 thousand jobs only")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each number of callers")
+    parser.add_argument("--folder", type=Path, help="where the stores are made, for a short time")
+    options = parser.parse_args()
+    lengths = (10_000, 100_000) if options.short else (*SIZES, *[HUGE] * options.huge)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        grown = asyncio.run(growth(folder / "growth", lengths, "full"))
+        rows = [
+            row
+            for synchronous in ("full", "normal")
+            for row in asyncio.run(throughput(folder / synchronous, synchronous, options.seconds))
+        ]
+    _facts.save("growth", {"aim": AIM, "growth": grown, "throughput": rows})
+
+
+if __name__ == "__main__":
+    main()
