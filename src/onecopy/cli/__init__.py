@@ -1,6 +1,8 @@
 """The `onecopy` command.
 
 run.py         `onecopy run`, with uvicorn's options
+web.py         `onecopy web`, the same without data and job workers
+worker.py      `onecopy worker`, job workers alone
 reload.py      `onecopy reload`
 memory.py      `onecopy memory`
 doctor.py      `onecopy doctor`
@@ -21,6 +23,8 @@ from onecopy.errors import OneCopyError, UserCodeError
 
 _COMMANDS: Final = {
     "run": "Serve an app: one copy of its data for all workers.",
+    "web": "Serve an app without its data: the web tier alone.",
+    "worker": "Run the jobs of an app: the workers alone.",
     "reload": "Load a running app anew, without a failed request.",
     "memory": "Show who holds what.",
     "doctor": "Check this machine, and how much of an app is shared.",

@@ -10,7 +10,6 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
 from typing import Any, Final, NoReturn, cast
 
 import click
@@ -218,8 +217,15 @@ def _uvicorn_arguments(values: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _run(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
+def start(tier: str, values: dict[str, Any]) -> NoReturn:
+    """Become the supervisor of a tier: "all", "web" or "worker".
+
+    Raises StartError: an option, an address or the state folder cannot be had.
+    """
+    values = _with_defaults(values)
     values["workers"] = values["workers"] or usable_cpus()
+    if tier == "worker":
+        values["job_workers"] = values["workers"]
     _check(values)
     if values["ssl_certfile"]:
         _check_certificate(values)
@@ -253,7 +259,7 @@ def _run(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
     launch(
         Options(
             **own,
-            tier="all",
+            tier=tier,
             queues=[name.strip() for name in values["queues"].split(",") if name.strip()],
             lifespan_in_image=values["lifespan"] == "image",
             reload={name: _listed(values[name]) for name in _RELOAD} if values["reload"] else None,
@@ -265,17 +271,63 @@ def _run(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
     )
 
 
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values with those of the options that a tier's command does not take."""
+    everything = click.Command("onecopy", params=_parameters())
+    return {**everything.make_context("onecopy", [values["app"]]).params, **values}
+
+
 def _listed(value: Any) -> Any:  # noqa: ANN401 - as the option
     return (list(cast(tuple[str, ...], value)) or None) if isinstance(value, tuple) else value
 
 
-_callback: Callable[..., NoReturn] = _run
-command = click.Command(
+_OF_JOBS: Final = frozenset({"job_workers", "queues", "concurrency"})
+_OF_WORKERS: Final = _OF_JOBS - {"job_workers"} | {
+    "app",
+    "app_dir",
+    "debug",
+    "env_file",
+    "factory",
+    "log_config",
+    "log_level",
+    "reload",
+    "reload_delay",
+    "reload_dirs",
+    "reload_excludes",
+    "reload_includes",
+    "state_dir",
+    "timeout_graceful_shutdown",
+    "use_colors",
+    "workers",
+}
+
+
+def parameters_of(tier: str) -> list[click.Parameter]:
+    """Return the parameters that a tier's command takes."""
+    if tier == "worker":
+        return [each for each in _parameters() if each.name in _OF_WORKERS]
+    left_out = _OF_JOBS if tier == "web" else frozenset[str]()
+    return [each for each in _parameters() if each.name not in left_out]
+
+
+def tier_command(name: str, tier: str, help_text: str) -> click.Command:
+    """Return the command that starts a tier."""
+
+    def callback(**values: Any) -> NoReturn:  # noqa: ANN401 - as many types as options
+        start(tier, values)
+
+    return click.Command(
+        name,
+        callback=callback,
+        params=parameters_of(tier),
+        help=f"{help_text}\n\nAPP is module:attribute. Every option can also be given as a "
+        "variable: --log-level as ONECOPY_LOG_LEVEL.",
+    )
+
+
+command = tier_command(
     "run",
-    callback=_callback,
-    params=_parameters(),
-    help="Serve an ASGI app with one copy of its data.\n\nAPP is module:attribute. Every option of "
-    "uvicorn's is taken, and can also be given as a variable: --timeout-keep-alive as "
-    "ONECOPY_TIMEOUT_KEEP_ALIVE.",
-    short_help="Serve an app: one copy of its data for all workers.",
+    "all",
+    "Serve an ASGI app with one copy of its data, and run its jobs. Every option of uvicorn's is "
+    "taken.",
 )

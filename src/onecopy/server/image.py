@@ -27,7 +27,7 @@ from onecopy.server.collection import rare_collections
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.lifespan import ImageLifespan, inherited
 from onecopy.server.narration import Narrator, megabytes
-from onecopy.server.preload import preload
+from onecopy.server.preload import preload, preload_for_jobs
 from onecopy.server.process import die_with, set_name, wait_for_adoption
 from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
@@ -86,6 +86,8 @@ class Image:
         except SystemExit:
             raise OneCopyError(f"uvicorn cannot load {self._settings.app}, see above") from None
         preload(self.config)
+        if tasks_of_all():
+            preload_for_jobs()
         self._narrator.info(f"imported {self._settings.app} in {time.perf_counter() - began:.2f} s")
 
     def _load_datasets(self) -> None:

@@ -99,7 +99,7 @@ def launch(options: Options) -> NoReturn:
 
 def _bind(options: Options) -> Bound:
     if options.tier == "worker":
-        return Bound([], "no address: job workers only")
+        return Bound([], "")
     return bind(
         host=options.host,
         port=options.port,

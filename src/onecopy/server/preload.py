@@ -17,6 +17,12 @@ _LATE: Final = {
     "starlette": ("starlette.formparsers", "starlette.responses", "starlette.staticfiles"),
 }
 """What is imported late, by the module whose presence says that it will be."""
+_FOR_JOBS: Final = (
+    "onecopy.execution.connect",
+    "onecopy.server.job",
+    "onecopy.stores.sqlite",
+    "uuid",
+)
 
 
 def preload(config: Config) -> None:
@@ -26,6 +32,15 @@ def preload(config: Config) -> None:
         if present in sys.modules:
             for name in late:
                 _import_if_there(name)
+
+
+def preload_for_jobs() -> None:
+    """Import what workers of an app with tasks are going to import: to send jobs, and to run them.
+
+    Measured: 3 MB a worker.
+    """
+    for name in _FOR_JOBS:
+        importlib.import_module(name)
 
 
 def _import_if_there(name: str) -> None:

@@ -235,7 +235,9 @@ class Supervisor:
     def _tell_started(self, generation: Generation) -> None:
         for line in figures.of_the_start(generation, time.monotonic() - self._started):
             self._run.narrator.info(line)
-        self._run.narrator.info(f"onecopy serves {self._settings.url} (Press CTRL+C to quit)")
+        queues = ", ".join(self._settings.queues)
+        does = f"serves {self._settings.url}" if self._settings.url else f"works on {queues}"
+        self._run.narrator.info(f"onecopy {does} (Press CTRL+C to quit)")
         self._run.narrator.end_of_start()
 
     # Signals and children.
@@ -251,9 +253,17 @@ class Supervisor:
         elif number == signal.SIGHUP:
             self._reload()
         elif number == signal.SIGTTIN:
-            self._settings.workers += 1
+            self._add_workers(1)
         elif number == signal.SIGTTOU:
-            self._settings.workers = max(1, self._settings.workers - 1)
+            self._add_workers(-1)
+
+    def _add_workers(self, count: int) -> None:
+        """Have more or fewer workers: of jobs in a tier of job workers, else of the web."""
+        settings = self._settings
+        if settings.tier == "worker":
+            settings.job_workers = max(1, (settings.job_workers or 1) + count)
+        else:
+            settings.workers = max(1, settings.workers + count)
 
     def _reap(self) -> None:
         while True:
