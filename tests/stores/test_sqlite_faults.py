@@ -308,7 +308,7 @@ def test_a_folder_that_is_deleted_while_it_is_open(path: Path) -> None:
         await accept_one(store)
         shutil.rmtree(path.parent)
         for call in (accept_one(store), store.get([new_id()]), store.stats()):
-            with pytest.raises(Unavailable, match=r"No such file or directory: .*jobs\.db"):
+            with pytest.raises(Unavailable, match=r"it is gone: put it back.*jobs\.db"):
                 await call
         assert not path.parent.exists()
         await store.open()
@@ -349,7 +349,7 @@ def test_a_file_of_another_user(path: Path) -> None:
             return str(error)
         return "it opened"
 
-    assert "Permission denied" in Child(open_as_nobody).result()
+    assert "give this user the right to" in Child(open_as_nobody).result()
 
 
 @pytest.fixture
@@ -511,5 +511,37 @@ def test_a_claim_and_an_acceptance_cost_the_same_in_a_long_queue(
         await store.accept([make_job(priority=n % 3, due_at=NOW + delay) for n in range(5000)])
         for few, many in zip(short, await cost(), strict=True):
             assert many <= few + 20
+
+    run_open(store, scenario)
+
+
+def test_a_word_that_is_no_way_to_write(path: Path) -> None:
+    with pytest.raises(ValueError, match="full or normal, not 'of'"):
+        SQLiteStore(path, synchronous="of")  # pyright: ignore[reportArgumentType]
+
+
+def test_what_was_done_before_the_disk_failed_is_answered(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a spoiled group each is done by itself; a fault in the middle fails those not done."""
+    store = SQLiteStore(path)
+    jobs = [make_job(), make_job(priority=2**70), make_job(task="faulty"), make_job()]
+
+    def fail_at_third(before: Job | None, after: Job, now: float) -> Event:
+        if after.task == "faulty":
+            raise sqlite3.OperationalError("disk I/O error")
+        return describe(before, after, now)
+
+    monkeypatch.setattr(sqlite_rows, "describe", fail_at_third)
+
+    async def scenario() -> None:
+        calls = [store.accept([job]) for job in jobs]
+        first, spoiled, faulty, last = await asyncio.gather(*calls, return_exceptions=True)
+        assert first == [jobs[0]]
+        assert isinstance(spoiled, OverflowError)
+        assert isinstance(faulty, Unavailable)
+        assert isinstance(last, Unavailable)
+        assert faulty is not last
+        assert await store.find(Filter()) == [jobs[0]]
 
     run_open(store, scenario)

@@ -142,3 +142,7 @@ class Store(Protocol):
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final jobs that have been kept long enough, with their events; return how many."""
         ...
+
+    async def forget(self, jobs: Sequence[str]) -> int:
+        """Delete those of these jobs that are final, with their events; return how many."""
+        ...

@@ -150,6 +150,14 @@ class MemoryStore:
                 del self._jobs[job.id], self._events[job.id]
             return len(old)
 
+    async def forget(self, jobs: Sequence[str]) -> int:
+        """Delete those of these jobs that are final, with their events."""
+        with self._lock:
+            final = [job for job in set(jobs) if job in self._jobs and self._jobs[job].final]
+            for job in final:
+                del self._jobs[job], self._events[job]
+            return len(final)
+
     def _where(self, condition: Callable[[Job], bool]) -> list[Job]:
         return [job for job in self._jobs.values() if condition(job)]
 

@@ -22,6 +22,7 @@ from onecopy.stores import sqlite_rows as rows
 from onecopy.stores.base import Filter, Stats
 from onecopy.stores.sqlite_figures import Figures, stats
 from onecopy.stores.sqlite_file import File
+from onecopy.stores.sqlite_schema import SYNCHRONOUS
 
 _PRUNED_AT_ONCE: Final = 100
 
@@ -37,6 +38,8 @@ class SQLiteStore:
     def __init__(
         self, path: str | os.PathLike[str], *, synchronous: Literal["full", "normal"] = "full"
     ) -> None:
+        if synchronous not in SYNCHRONOUS:  # SQLite itself would take any word, and be fast
+            raise ValueError(f"synchronous is full or normal, not {synchronous!r}")
         self._file = File(os.path.abspath(path), synchronous)
 
     async def open(self) -> None:
@@ -139,16 +142,25 @@ class SQLiteStore:
         pruned = 0
         while pruned < limit:
             step = min(_PRUNED_AT_ONCE, limit - pruned)
-            count = await self._prune(now, step)
+            which = "WHERE remove_at <= ? ORDER BY remove_at LIMIT ?"
+            count = await self._delete(which, now, step)
             pruned += count
             if count < step:
                 break
         return pruned
 
-    async def _prune(self, now: float, limit: int) -> int:
+    async def forget(self, jobs: Sequence[str]) -> int:
+        """Delete those of these jobs that are final: a few at a time, others in between."""
+        which = f"WHERE jobs.id {queries.AMONG} AND finished_at IS NOT NULL"
+        forgotten = 0
+        for first in range(0, len(jobs), _PRUNED_AT_ONCE):
+            some = json.dumps([*jobs[first : first + _PRUNED_AT_ONCE]])
+            forgotten += await self._delete(which, some)
+        return forgotten
+
+    async def _delete(self, which: str, *values: object) -> int:
         def run(connection: sqlite3.Connection, figures: Figures) -> int:
-            which = "WHERE remove_at <= ? ORDER BY remove_at LIMIT ?"
-            found = connection.execute(rows.SELECT + which, (now, limit)).fetchall()
+            found = connection.execute(rows.SELECT + which, values).fetchall()
             rows.delete(connection, [row[0] for row in found])
             for row in found:
                 figures.add(rows.job_of(row), -1)

@@ -103,16 +103,19 @@ class File:
 
     def _serve_writes(self, take: Take) -> list[Operation]:
         operations: list[Operation] = []
+        undone: list[Operation] = []
         try:
             with self._turn.held(), self._writer.in_use:
                 connection = self._writer.connection()
                 operations = take()
+                undone = [*operations]
                 if operations and not _written_together(connection, operations):
-                    for operation in operations:
-                        _written_together(connection, [operation])
+                    while undone:
+                        _written_together(connection, undone[:1])
+                        del undone[0]
         except Exception as error:
             operations = operations or take()
-            self._fail(operations, error, self._writer)
+            self._fail(undone or operations, error, self._writer)
         return operations
 
     def _serve_reads(self, link: "_Link", take: Take) -> list[Operation]:
@@ -134,8 +137,9 @@ class File:
         if isinstance(error, sqlite3.Error | OSError):
             error = schema.unavailable(self._path, error)
         for operation in operations:
+            # One for each caller: an exception keeps the traceback of who raised it.
+            operation.error = Unavailable(*error.args) if type(error) is Unavailable else error
             operation.result = None
-            operation.error = error
 
     def before_fork(self) -> None:
         """Wait until no connection is in use, keep it so, and close all."""

@@ -4,6 +4,7 @@ All processes of a host may open the file at once: whoever migrates or checkpoin
 lock file, so no two of them ever do.
 """
 
+import errno
 import os
 import sqlite3
 from typing import Final
@@ -77,10 +78,14 @@ CREATE INDEX jobs_to_remove ON jobs (remove_at) WHERE remove_at IS NOT NULL;
 MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
 """What makes each version of the schema out of the one before: the first of an empty file."""
 
+_FULL: Final = "the disk is full: make room, nothing else needs to be done"
+_RIGHTS: Final = "it may not be written to: give this user the right to, or name another file"
+_GONE: Final = "it is gone: put it back, or start again with an empty store"
+
 _CURES: Final = (
-    ("SQLITE_FULL", "the disk is full: make room, nothing else needs to be done"),
-    ("SQLITE_READONLY", "it may not be written to: give this user the right to write it"),
-    ("SQLITE_PERM", "it may not be written to: give this user the right to write it"),
+    ("SQLITE_FULL", _FULL),
+    ("SQLITE_READONLY", _RIGHTS),
+    ("SQLITE_PERM", _RIGHTS),
     ("SQLITE_CANTOPEN", "it cannot be opened: see that its folder is there and may be written to"),
     ("SQLITE_NOTADB", "it is no SQLite database: move it away, or name another file"),
     ("SQLITE_CORRUPT", "it is damaged: move it and its -wal file away, `sqlite3 FILE .recover`"),
@@ -88,16 +93,29 @@ _CURES: Final = (
     ("SQLITE_IOERR", "the disk failed to read or write: see the kernel's log"),
 )
 
+_CURES_OF_CALLS: Final = {
+    errno.ENOENT: _GONE,
+    errno.ENOTDIR: "its folder is no folder: name another file",
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.EROFS: _RIGHTS,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EMFILE: "this process has too many files open: raise its limit (ulimit -n)",
+}
+
 
 def unavailable(path: str, error: sqlite3.Error | OSError) -> Unavailable:
     """Say what is wrong with the file, and the cure."""
     if isinstance(error, OSError):
-        return Unavailable(f"the store {path} cannot be used: {error.strerror}: {error.filename}")
-    name = getattr(error, "sqlite_errorname", "")
-    for prefix, words in _CURES:
-        if name.startswith(prefix):
-            return Unavailable(f"the store {path} cannot be used: {words} ({error})")
-    return Unavailable(f"the store {path} cannot be used: {error}")
+        words = _CURES_OF_CALLS.get(error.errno or 0, "see the cause")
+    else:
+        name = getattr(error, "sqlite_errorname", "")
+        words = next((words for start, words in _CURES if name.startswith(start)), "see the cause")
+    return Unavailable(f"the store {path} cannot be used: {words} ({error})")
+
+
+SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
 
 
 def create(path: str) -> None:
@@ -117,7 +135,8 @@ def connect(path: str, synchronous: str) -> sqlite3.Connection:
         # Checkpoints happen in commits only, under the lock file: two at a time can damage the
         # file in SQLite before 3.51.3 (its "WAL-reset bug"), and the last connection closes often.
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[synchronous]}")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
     except sqlite3.Error:
         connection.close()
         raise

@@ -31,6 +31,12 @@ def open_store(url: str) -> Store:
             raise OptionError("store", f"{url!r} names no store; one would be sqlite:///jobs.db")
 
 
+def file_of(url: str) -> str | None:
+    """Return the path of the file that the store of a URL is in; None if it is in none."""
+    scheme, _, rest = url.partition("://")
+    return unquote(rest.partition("?")[0][1:]) if scheme == "sqlite" else None
+
+
 def _sqlite(url: str, path: str, options: dict[str, str]) -> Store:
     from onecopy.stores.sqlite import SQLiteStore
 
