@@ -7,7 +7,6 @@ import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from onecopy.http.openapi import MARK
 from onecopy.testing.tasks import jobs_in_memory
 from tests.http.service import new_app, service
 
@@ -58,14 +57,18 @@ def test_each_answer_has_an_example(schema: dict[str, Any]) -> None:
 
 def test_the_headers_are_described(schema: dict[str, Any]) -> None:
     operation = schema["paths"]["/geocode"]["post"]
-    assert {each["name"] for each in operation["parameters"]} == {"prefer", "idempotency-key"}
+    assert {each["name"] for each in operation["parameters"]} == {"Prefer", "Idempotency-Key"}
     assert set(operation["responses"]["202"]["headers"]) == {"Location", "Retry-After"}
     assert operation["description"] == "Find places by their names."
+    assert "description" not in schema["paths"]["/count"]["post"]
+    for path in ("/jobs/{job}", "/jobs/{job}/result"):
+        parameters = schema["paths"][path]["get"]["parameters"]
+        assert {each["name"] for each in parameters} == {"job", "Prefer"}
 
 
 def test_no_mark_is_left_and_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
     text = json.dumps(schema)
-    assert MARK not in text
+    assert "<!--" not in text
     for reference in text.split('"$ref": "')[1:]:
         at: Any = schema
         for step in reference.partition('"')[0].split("/")[1:]:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from starlette.requests import Request
@@ -11,7 +10,7 @@ from starlette.responses import Response
 
 from onecopy.errors import JobNotFound, OneCopyError
 from onecopy.http.options import HttpOptions
-from onecopy.http.preferences import Preferences, read_preferences
+from onecopy.http.preferences import read_preferences
 from onecopy.http.problems import Kind, Problem, of_error
 from onecopy.http.representation import write_job
 from onecopy.jobs import Job
@@ -28,24 +27,19 @@ _HEADERS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Asked:
-    """One request: what it prefers, and where this host is for its client."""
+    """One request: what it prefers, and where this host is for its client.
 
-    request: Request
-    tasks: Tasks
-    options: HttpOptions
+    wait: seconds to wait for a final job; None if the client did not ask for it.
+    """
 
-    @property
-    def preferences(self) -> Preferences:
-        """What the client prefers."""
-        return read_preferences(self.request.headers.getlist("prefer"))
-
-    @property
-    def wait(self) -> int | None:
-        """Seconds to wait for a final job; None if the client did not ask for it."""
-        wait = self.preferences.wait
-        return None if wait is None else min(wait, int(self.options.longest_wait))
+    def __init__(self, request: Request, tasks: Tasks, options: HttpOptions) -> None:
+        self.request = request
+        self.tasks = tasks
+        self.options = options
+        self._preferences = read_preferences(request.headers.getlist("prefer"))
+        wait = self._preferences.wait
+        self.wait = None if wait is None else min(wait, int(options.longest_wait))
 
     def path(self, job: str) -> str:
         """Return the path of a job's route, as the client sees it."""
@@ -56,7 +50,7 @@ class Asked:
         """Return the header that says which preferences were obeyed."""
         if self.wait is not None:
             return {"Preference-Applied": f"wait={self.wait}"}
-        return {"Preference-Applied": "respond-async"} if self.preferences.respond_async else {}
+        return {"Preference-Applied": "respond-async"} if self._preferences.respond_async else {}
 
     def answer(self, status: int, job: Job, headers: dict[str, str] | None = None) -> Response:
         """Answer with a job."""

@@ -3,16 +3,15 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import pydantic_core
-from fastapi import Header
 from starlette.requests import Request
 from starlette.responses import Response
 
 from onecopy.errors import ArgumentsInvalid, IdempotencyMismatch, OneCopyError, StoreUnavailable
 from onecopy.http.answers import Asked, OptionsSource
-from onecopy.http.openapi import MARK
+from onecopy.http.openapi import marked
 from onecopy.http.pointers import pointer
 from onecopy.http.preferences import read_idempotency_key
 from onecopy.http.problems import Kind, Problem
@@ -33,27 +32,9 @@ def endpoint(
     Its body is read here and not by FastAPI, so that every error is a problem, whatever handlers
     the app has; what OpenAPI says of it is added by `describe`.
     """
-    mark: dict[str, Any] = {MARK: task.name}
 
-    async def accept(
-        request: Request,
-        prefer: Annotated[
-            str | None,
-            Header(
-                description="`wait=N`: answer 200 if the job is final within N seconds.",
-                examples=["wait=5"],
-                json_schema_extra=mark,
-            ),
-        ] = None,
-        idempotency_key: Annotated[
-            str | None,
-            Header(
-                description="A second request with the same key gets the first one's job.",
-                examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
-            ),
-        ] = None,
-    ) -> Response:
-        # The two headers are declared for OpenAPI; both may come more than once.
+    # Nothing but the request, because each declared header would cost FastAPI some 40 microseconds.
+    async def accept(request: Request) -> Response:
         asked = Asked(request, tasks, options())
         try:
             job = await _accept(asked, task)
@@ -67,7 +48,7 @@ def endpoint(
 
     accept.__name__ = task.name
     accept.__qualname__ = task.name
-    accept.__doc__ = task.__doc__
+    accept.__doc__ = marked(task)
     return accept
 
 
@@ -78,7 +59,7 @@ async def _accept(asked: Asked, task: Task[..., Any]) -> Job:
         arguments = task.signature.normalise(body)
     except ArgumentsInvalid as error:
         raise _faulty(error, body) from None
-    sender = task.options(**sending).sender
+    sender = (task.options(**sending) if sending else task).sender
     try:
         [job] = await sender.accept([sender.job(arguments)])
     except IdempotencyMismatch as error:

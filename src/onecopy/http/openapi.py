@@ -1,6 +1,8 @@
 """What OpenAPI says of the routes of jobs and of the endpoints of tasks."""
 
+import inspect
 import json
+import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 
@@ -9,8 +11,7 @@ from fastapi import FastAPI
 from onecopy.http.problems import MEDIA_TYPE, Kind
 from onecopy.tasks import Task, Tasks
 
-MARK: Final = "x-onecopy-task"
-"""On a parameter of the endpoint of a task, until `describe` has seen it: the task's name."""
+_MARK: Final = re.compile(r"\s*<!-- onecopy task: (.*) -->\s*$")
 
 type Described = dict[str, Any]
 type Responses = dict[int | str, Described]
@@ -111,6 +112,27 @@ _LOCATION: Final[Described] = {
 }
 
 
+def _header(name: str, description: str, example: str) -> Described:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string"},
+        "example": example,
+    }
+
+
+PREFER: Final = _header(
+    "Prefer", "`wait=N`: answer once the job is final, or after N seconds.", "wait=5"
+)
+_KEY: Final = _header(
+    "Idempotency-Key",
+    "A second request with the same key gets the job of the first.",
+    '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+)
+
+
 def _job(description: str, example: Described, *headers: Described) -> Described:
     content = {"application/json": {"schema": _JOB_SCHEMA, "example": example}}
     merged = {name: value for header in headers for name, value in header.items()}
@@ -173,6 +195,14 @@ _ACCEPT: Final[Responses] = {
 }
 
 
+def marked(task: Task[..., Any]) -> str:
+    """Return the docstring for the endpoint of a task, by which `describe` finds it again.
+
+    FastAPI makes it the description of the operation, under whatever path that is.
+    """
+    return f"{inspect.getdoc(task.function) or ''}\n\n<!-- onecopy task: {task.name} -->"
+
+
 def describe(app: FastAPI, tasks: Tasks) -> None:
     """Have an app's OpenAPI describe the endpoints of tasks: their bodies and their answers."""
     write: Callable[[], Described] = app.openapi
@@ -193,17 +223,21 @@ def _task_of(operation: object, tasks: Tasks) -> Task[..., Any] | None:
     """The task of an operation, by its mark, which is taken away."""
     if not isinstance(operation, dict):
         return None
-    for parameter in cast(Described, operation).get("parameters", []):
-        name = parameter.get("schema", {}).pop(MARK, None)
-        if name is not None:
-            return tasks.get(name)
-    return None
+    described = cast(Described, operation)
+    mark = _MARK.search(described.get("description", ""))
+    if mark is None:
+        return None
+    description = described.pop("description")[: mark.start()]
+    if description:
+        described["description"] = description
+    return tasks.get(mark[1])
 
 
 def _describe(operation: Described, task: Task[..., Any], schema: Described) -> None:
     arguments = _shared(task.signature.arguments_schema(), task.name, schema)
     result = _shared(task.signature.result_schema(), task.name, schema)
     arguments.pop("title", None)
+    operation.setdefault("parameters", []).extend([PREFER, _KEY])
     operation["requestBody"] = {
         "required": bool(arguments.get("required")),
         "content": {"application/json": {"schema": arguments}},

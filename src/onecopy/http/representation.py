@@ -1,7 +1,8 @@
 """A job as JSON on the wire. Pure."""
 
-import json
 from datetime import UTC, datetime
+
+from pydantic_core import to_json
 
 from onecopy.jobs import Job
 
@@ -24,8 +25,8 @@ def write_job(job: Job, path: str) -> bytes:
         "links": {"self": path, "result": f"{path}/result", "events": f"{path}/events"},
     }
     # The result is JSON already, and may be large: it is not read only to be written again.
-    result = f', "result": {job.result or "null"}' if job.status == "succeeded" else ""
-    return f"{json.dumps(before)[:-1]}{result}, {json.dumps(after)[1:]}".encode()
+    result = f',"result":{job.result or "null"}' if job.status == "succeeded" else ""
+    return b"%b%b,%b" % (to_json(before)[:-1], result.encode(), to_json(after)[1:])
 
 
 def error_of(job: Job) -> dict[str, str]:

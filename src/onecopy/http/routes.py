@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Path, params
+from fastapi import APIRouter, Path, params
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -20,13 +20,7 @@ from onecopy.tasks import Tasks
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _Id = Annotated[str, Path(description="The job's id", examples=[openapi.JOB["id"]])]
-_Prefer = Annotated[
-    str | None,
-    Header(
-        description="`wait=N`: answer once the job is final, or after N seconds.",
-        examples=["wait=5"],
-    ),
-]
+_WAITS: Final[dict[str, Any]] = {"parameters": [openapi.PREFER]}
 
 
 def router(tasks: Tasks, options: HttpOptions, dependencies: Sequence[params.Depends]) -> APIRouter:
@@ -38,13 +32,15 @@ def router(tasks: Tasks, options: HttpOptions, dependencies: Sequence[params.Dep
     ) -> Awaitable[Response]:
         return _guard(answer, Asked(request, tasks, options), job)
 
-    @routes.get("/{job}", responses=openapi.LOOK, response_class=Response)
-    async def get_job(request: Request, job: _Id, prefer: _Prefer = None) -> Response:
+    @routes.get("/{job}", responses=openapi.LOOK, openapi_extra=_WAITS, response_class=Response)
+    async def get_job(request: Request, job: _Id) -> Response:
         """The job as it is, whatever its status."""
         return await guarded(_look, request, job)
 
-    @routes.get("/{job}/result", responses=openapi.RESULT, response_class=Response)
-    async def get_result(request: Request, job: _Id, prefer: _Prefer = None) -> Response:
+    @routes.get(
+        "/{job}/result", responses=openapi.RESULT, openapi_extra=_WAITS, response_class=Response
+    )
+    async def get_result(request: Request, job: _Id) -> Response:
         """The bare result, once the job has succeeded."""
         return await guarded(_result, request, job)
 
