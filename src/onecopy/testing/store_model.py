@@ -160,6 +160,12 @@ class _Comparison(RuleBasedStateMachine):
     def prune(self) -> None:
         self._same(lambda store: store.prune(now=self._now))
 
+    @precondition(lambda self: bool(self._known))
+    @rule(data=st.data())
+    def forget(self, data: st.DataObject) -> None:
+        some = data.draw(st.lists(st.sampled_from(self._known), max_size=3))
+        self._same(lambda store: store.forget(some))
+
     @invariant()
     def they_hold_the_same(self) -> None:
         self._same(lambda store: store.find(Filter(limit=1000)))
