@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ _BELL: Final = "bell-"
 _EAR: Final = "ear-"
 _SUFFIX: Final = ".sock"
 _LONGEST: Final = 512
+_TICK: Final = 50_000_000
 
 
 class LocalEngine:
@@ -72,7 +74,8 @@ class LocalEngine:
     async def ring(self, queue: str, count: int = 1) -> None:
         """Send as many datagrams to each bell; a full one is ringing already."""
         for _ in range(count):
-            self._send(_BELL, queue.encode())
+            if not self._send(_BELL, queue.encode()):
+                return
 
     async def wait_for_ring(self, queues: Sequence[str], seconds: float) -> bool:
         """Take one datagram from the bell."""
@@ -125,21 +128,31 @@ class LocalEngine:
     def _listen(self, name: str) -> socket.socket:
         return listen(self._path(name))
 
-    def _send(self, kind: str, data: bytes) -> None:
+    def _send(self, kind: str, data: bytes) -> bool:
+        """Send to each; tell whether another datagram now could reach anybody."""
         assert self._sender is not None, "the engine is not open"
+        more = False
         for name in self._listening(kind):
             try:
                 self._sender.sendto(data, self._path(name))
+                more = True
             except BlockingIOError:
                 pass  # Its buffer is full: it has enough to wake up for.
             except (ConnectionRefusedError, FileNotFoundError):
                 with contextlib.suppress(OSError):
                     os.unlink(name, dir_fd=self._directory)
+                self._listed = (-1, -1)
+            except OSError:
+                pass  # Another user's, or no memory for it: a sweep finds what was not told.
+        return more
 
     def _listening(self, kind: str) -> list[str]:
         status = os.fstat(self._directory)
         if (status.st_mtime_ns, status.st_nlink) != self._listed:
-            self._listed = (status.st_mtime_ns, status.st_nlink)
+            # The clock of files ticks a few times in ten milliseconds: what is changed again within
+            # the tick does not show.
+            settled = time.time_ns() - status.st_mtime_ns > _TICK
+            self._listed = (status.st_mtime_ns, status.st_nlink) if settled else (-1, -1)
             names = os.listdir(self._directory)
             for each in self._names:
                 self._names[each] = [

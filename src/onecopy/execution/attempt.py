@@ -1,13 +1,13 @@
 """From what became of an attempt to the change that records it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from onecopy.errors import (
     Failed,
-    JobInterrupted,
+    JobCancelled,
     OneCopyError,
     Retry,
-    TimeLimitReached,
     user_traceback,
 )
 from onecopy.execution.policy import RetryPolicy
@@ -16,13 +16,20 @@ from onecopy.jobs import Cancelled, Change, Fail, Failure, Job, Succeed
 LARGEST_RESULT = 64 * 1024 * 1024
 """Bytes of a result's JSON; more belongs into a file or a dataset."""
 
+_LONGEST_TEXT: Final = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an attempt ended: with the JSON of a result, or with an exception."""
+    """How an attempt ended: with the JSON of a result, or with an exception.
+
+    interrupted: the exception is the one that the worker raised in it. (A task may let one pass
+    that is of another job, which it waited for.)
+    """
 
     result: str | None = None
     error: BaseException | None = None
+    interrupted: bool = False
 
 
 def settle(job: Job, outcome: Outcome, policy: RetryPolicy, now: float) -> Change:
@@ -32,7 +39,7 @@ def settle(job: Job, outcome: Outcome, policy: RetryPolicy, now: float) -> Chang
     error = outcome.error
     if error is None:
         return _succeed(token, outcome.result or "null")
-    if isinstance(error, JobInterrupted) and not isinstance(error, TimeLimitReached):
+    if outcome.interrupted and isinstance(error, JobCancelled):
         return Cancelled(token)
     if isinstance(error, Retry):
         return Fail(token, describe(error.__cause__ or error), now + error.after)
@@ -56,10 +63,20 @@ def describe(error: BaseException) -> Failure:
     name = kind.__qualname__ if short else f"{kind.__module__}.{kind.__qualname__}"
     try:
         message = str(error)
-    except Exception as second:
+    except BaseException as second:
         message = f"(its message cannot be had: {type(second).__name__})"
     try:
         trace = user_traceback(error)
-    except Exception:
+    except BaseException:
         trace = None
-    return Failure(name, message[:10_000], trace)
+    return Failure(
+        _storable(name), _storable(message[:10_000]), None if trace is None else _storable(trace)
+    )
+
+
+def _storable(text: str) -> str:
+    """Return a text without what no database takes: half characters, and more than is read."""
+    if len(text) > _LONGEST_TEXT:
+        half = _LONGEST_TEXT // 2
+        text = f"{text[:half]}\n...\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

@@ -52,7 +52,11 @@ async def send(folder: str, call: Call) -> str:
         async with asyncio.timeout(call.timeout):
             reader, writer = await _connect(folder, call)
             try:
-                question = {"task": call.task, "arguments": call.arguments}
+                question = {
+                    "task": call.task,
+                    "arguments": call.arguments,
+                    "timeout": call.timeout,
+                }
                 writer.write(json.dumps(question).encode() + b"\n")
                 await writer.drain()
                 line = await reader.readline()

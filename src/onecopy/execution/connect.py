@@ -22,13 +22,18 @@ _open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Runtime
 _open = weakref.WeakKeyDictionary()
 
 
+def store_url() -> str:
+    """Return the URL of this environment's store."""
+    return os.environ.get(STORE) or f"sqlite:///{quote(state_folder())}/jobs.sqlite3"
+
+
 def new_runtime(*, bell: int | None = None) -> Runtime:
     """Return a runtime of this environment, not open yet.
 
     bell: descriptor of the socket that a job worker waits on. Raises Unavailable.
     """
     folder = state_folder()
-    url = os.environ.get(STORE) or f"sqlite:///{quote(folder)}/jobs.sqlite3"
+    url = store_url()
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:

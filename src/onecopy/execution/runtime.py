@@ -151,6 +151,11 @@ class Runtime:
             return  # The next look may succeed; each waiter has its own limit.
         for job in found:
             if job.final:
-                for future in self._waiting.get(job.id, ()):
-                    if not future.done():
-                        future.set_result(job)
+                for future in self._unanswered(job.id):
+                    future.set_result(job)
+        for gone in set(ids).difference(job.id for job in found):
+            for future in self._unanswered(gone):
+                future.set_exception(KeyError(gone))
+
+    def _unanswered(self, job: str) -> list[asyncio.Future[Job]]:
+        return [future for future in self._waiting.get(job, ()) if not future.done()]

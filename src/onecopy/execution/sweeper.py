@@ -13,9 +13,11 @@ from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
 from onecopy.jobs import Expire, Fail, Failure, Job, NotAllowed
+from onecopy.stores import Filter
 
 LEASE: Final = 30.0
 """Seconds that a worker's right to an attempt lasts without being lengthened."""
+_MOST: Final = 10_000
 _logger = logging.getLogger("onecopy.jobs")
 
 type PolicyOf = Callable[[str], RetryPolicy]
@@ -46,6 +48,16 @@ class Sweeper:
         if alive:
             await store.extend(sorted(alive), until=at + LEASE)
         await store.prune(now=at)
+
+    async def bury(self) -> None:
+        """End the attempts of all workers of this host that are gone, before their lease is over.
+
+        Whoever started them tells at once; but it may be gone too.
+        """
+        for job in await self._runtime.store.find(Filter(statuses=["running"], limit=_MOST)):
+            name = None if job.lease is None else WorkerName.parse(job.lease.worker)
+            if name is not None and name.alive() is False:
+                await self.lose(job, Failure("WorkerLost", "its worker is gone"), time.time())
 
     async def lose(self, job: Job, failure: Failure, now: float) -> None:
         """End an attempt whose worker is gone; it counts."""

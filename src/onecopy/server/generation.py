@@ -337,7 +337,7 @@ class Generation:
         )
         self._forget(worker)
         if worker.name is not None:
-            reason = worker.doom or describe_exit(status)
+            reason = worker.doom or f"its worker {describe_exit(status)}"
             self.run.tell_lost({"command": "lost", "worker": worker.name, "reason": reason})
         if expected:
             self._changed(self)

@@ -9,30 +9,29 @@ What neither can stop, the supervisor kills: the deadline of the attempt stands 
 import asyncio
 import contextlib
 import faulthandler
-import json
 import logging
 import os
 import queue
 import random
 import signal
-import socket
+import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Final, cast
 
 from onecopy.errors import JobCancelled, JobInterrupted, TimeLimitReached
-from onecopy.execution import calls
 from onecopy.execution.attempt import Outcome, describe, settle
 from onecopy.execution.connect import new_runtime
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.sweeper import LEASE, Sweeper
-from onecopy.jobs import Advance, Change, Failure, Job, NotAllowed, Progress, Release
+from onecopy.jobs import Advance, Change, Fail, Failure, Job, NotAllowed, Progress, Release
 from onecopy.server.channel import Channel, Closed
+from onecopy.server.job_calls import CallTaker
 from onecopy.server.limits import STACK_SIGNAL
 from onecopy.server.process import seed_again
 from onecopy.server.scoreboard import Scoreboard
@@ -44,9 +43,11 @@ GRACE: Final = 5.0
 """Seconds that an attempt has after its time limit, or its cancellation, before it is killed."""
 _INTERRUPT: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR1)
 _SWEEP_EVERY: Final = 1.0
+_BURY_EVERY: Final = 5
 _TURN_EVERY: Final = 0.5
 _PROGRESS_EVERY: Final = 0.1
 _RETRY_STORE: Final = 0.2
+_NOT_FOR_US: Final = 0.05
 
 _logger = logging.getLogger("onecopy.jobs")
 
@@ -63,6 +64,11 @@ class Running:
     finished: asyncio.Future[Outcome] | None = None
     timer: asyncio.TimerHandle | None = None
     work: asyncio.Task[None] | None = None
+    inner: asyncio.Task[object] | None = None
+    """The user's coroutine: an interrupt cancels this, and never the recording of its outcome."""
+    over: bool = False
+    """The user's code has ended: nothing is left to interrupt."""
+    kill_at: float | None = None
     released: bool = False
     cancelled: threading.Event = field(default_factory=threading.Event)
 
@@ -97,15 +103,23 @@ class JobWorker:
         self._stopping = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._pid = os.getpid()
+        self._folder = os.getcwd()
+        self._calls: CallTaker | None = None
 
     def run(self) -> None:
         """Work until told to leave."""
         signal.signal(_INTERRUPT, self._on_interrupt)
         signal.signal(signal.SIGTERM, self._on_term)
+        os.register_at_fork(after_in_child=_forget_signals)
         agent = threading.Thread(target=self._run_agent, name="onecopy agent", daemon=True)
         agent.start()
         while (running := self._inbox.get()) is not None:
             outcome = self._run_sync(running)
+            if os.getpid() != self._pid:
+                # The task has forked, and this is the child: the attempt is the parent's.
+                os._exit(0)
+            self._tidy()
             assert self._loop is not None
             self._loop.call_soon_threadsafe(_finish, running, outcome)
         agent.join()
@@ -124,7 +138,16 @@ class JobWorker:
                 self._armed = None
             return Outcome(running.task.encode_result(value))
         except BaseException as error:
-            return Outcome(error=error)
+            return _interrupted(running, error)
+
+    def _tidy(self) -> None:
+        """Undo what a task may have left behind, so that the next one does not depend on it."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        with contextlib.suppress(OSError):
+            if _working_folder() != self._folder:
+                os.chdir(self._folder)
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         running = self._armed
@@ -133,13 +156,15 @@ class JobWorker:
 
     def _interrupt(self, running: Running, error: JobInterrupted) -> None:
         """Have an attempt end by an exception; called in the agent's thread."""
-        if running.interrupt is not None:
+        if running.interrupt is not None or running.over:
             return
         running.interrupt = error
+        running.kill_at = time.time() + GRACE
         running.cancelled.set()
         self._set_deadline()
-        if running.work is not None and running.task.is_async:
-            running.work.cancel()
+        if running.task.is_async:
+            if running.inner is not None:
+                running.inner.cancel()
         else:
             signal.pthread_kill(self._main, _INTERRUPT)
 
@@ -167,7 +192,11 @@ class JobWorker:
             asyncio.create_task(self._send_progress()),
         ]
         self._channel.send({"event": "ready", "worker": self._name})
-        self._listen_for_calls()
+        if self._settings.calls >= 0:
+            self._calls = CallTaker(
+                self._settings.calls, lambda: self._free_places() > 0, self._run_call
+            )
+            self._later(self._calls.take())
         try:
             await self._claim_until_stopped()
             await self._drain()
@@ -193,9 +222,11 @@ class JobWorker:
         """Return how many attempts may begin: one where it could be a sync one."""
         if any(not running.task.is_async for running in self._running.values()):
             return 0
-        free = self._settings.concurrency - len(self._running)
-        only_async = all(task.is_async for task in self._tasks.values())
-        return free if only_async else min(free, 1)
+        coming = self._calls.coming if self._calls is not None else 0
+        free = self._settings.concurrency - len(self._running) - coming
+        if all(task.is_async for task in self._tasks.values()):
+            return max(0, free)
+        return 0 if coming else max(0, min(free, 1))
 
     async def _claim(self, limit: int) -> list[Job]:
         now = time.time()
@@ -214,7 +245,9 @@ class JobWorker:
         with contextlib.suppress(Unavailable):
             due = await self._runtime.store.next_due(self._settings.queues)
             if due is not None:
-                seconds = min(seconds, max(0.0, due - time.time()))
+                # One that is due already and was not claimed has expired, or another has it.
+                wait = due - time.time()
+                seconds = min(seconds, wait if wait > 0 else _NOT_FOR_US)
         ring = asyncio.ensure_future(
             self._runtime.engine.wait_for_ring(self._settings.queues, seconds)
         )
@@ -255,22 +288,35 @@ class JobWorker:
 
     async def _attempt(self, running: Running) -> None:
         job = running.job
-        loop = asyncio.get_running_loop()
-        if running.task.timeout is not None:
-            limit = TimeLimitReached(running.task.timeout)
-            running.timer = loop.call_later(running.task.timeout, self._interrupt, running, limit)
-        self._set_deadline()
         try:
-            outcome = await self._perform(running)
+            outcome = await self._limited(running)
             if not running.released:
                 await self._report(running)
                 await self._record(job, settle(job, outcome, running.task.policy, time.time()))
         finally:
+            self._running.pop(job.id, None)
+            self._set_free()
+
+    async def _limited(self, running: Running) -> Outcome:
+        """Perform an attempt within its time limit."""
+        if running.job.timeout is not None:
+            limit = TimeLimitReached(running.job.timeout, running.job.id)
+            running.timer = asyncio.get_running_loop().call_later(
+                running.job.timeout, self._interrupt, running, limit
+            )
+        self._set_deadline()
+        try:
+            return await self._perform(running)
+        finally:
+            running.over = True
             if running.timer is not None:
                 running.timer.cancel()
-            self._running.pop(job.id, None)
             self._set_deadline()
-            self._free.set()
+
+    def _set_free(self) -> None:
+        self._free.set()
+        if self._calls is not None:
+            self._calls.room.set()
 
     async def _perform(self, running: Running) -> Outcome:
         try:
@@ -291,10 +337,13 @@ class JobWorker:
     async def _perform_async(self, running: Running) -> Outcome:
         assert running.call is not None
         try:
-            value = await cast(Awaitable[object], running.call())
-            return Outcome(running.task.encode_result(value))
+            if running.interrupt is not None:
+                raise running.interrupt
+            work = cast(Coroutine[Any, Any, object], running.call())
+            running.inner = asyncio.get_running_loop().create_task(work)
+            return Outcome(running.task.encode_result(await running.inner))
         except asyncio.CancelledError as error:
-            return Outcome(error=running.interrupt or error)
+            return _interrupted(running, running.interrupt or error)
         except BaseException as error:
             return Outcome(error=error)
 
@@ -310,49 +359,42 @@ class JobWorker:
             except (NotAllowed, KeyError) as error:
                 _logger.warning("job %s: its outcome is refused: %s", job.id, error)
                 return
+            except Exception as error:
+                # Whatever it is, a job must not stay running for ever.
+                _logger.exception("job %s: its outcome cannot be recorded", job.id)
+                assert job.lease is not None
+                if isinstance(change, Fail):
+                    change = Release(job.lease.token)
+                    await asyncio.sleep(_SWEEP_EVERY)
+                else:
+                    failure = Failure(type(error).__name__, "its outcome cannot be recorded")
+                    change = Fail(job.lease.token, failure)
 
     # Calls.
 
-    def _listen_for_calls(self) -> None:
-        if self._settings.calls >= 0:
-            listener = socket.socket(fileno=os.dup(self._settings.calls))
-            listener.setblocking(False)
-            self._calls = listener
-            self._later(self._take_calls(listener))
-
-    async def _take_calls(self, listener: socket.socket) -> None:
-        """Accept a call whenever a place is free: who calls waits in the socket's queue."""
-        loop = asyncio.get_running_loop()
-        while not self._stopping.is_set():
-            if self._free_places() == 0:
-                await asyncio.sleep(0.001)
-                continue
-            sock, _ = await loop.sock_accept(listener)
-            self._later(self._answer_call(sock))
-
-    async def _answer_call(self, sock: socket.socket) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=calls.LONGEST)
-        with contextlib.suppress(OSError, ValueError):
-            question = json.loads(await reader.readline())
-            answer = await self._run_call(question["task"], question["arguments"])
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-        writer.close()
-
-    async def _run_call(self, name: str, arguments: str) -> dict[str, object]:
+    async def _run_call(self, question: dict[str, Any]) -> dict[str, object]:
+        name: str = question["task"]
         task = self._tasks.get(name)
         if task is None:
             return {"unknown": True}
         now = time.time()
-        job = Job(id="", task=name, arguments=arguments, created_at=now, due_at=now)
+        job = Job(
+            id="",
+            task=name,
+            arguments=question["arguments"],
+            created_at=now,
+            due_at=now,
+            started_at=now,
+            timeout=question["timeout"],
+        )
         running = Running(job, task)
         key = f"call {id(running)}"
         self._running[key] = running
         try:
-            outcome = await self._perform(running)
+            outcome = await self._limited(running)
         finally:
             self._running.pop(key, None)
-            self._free.set()
+            self._set_free()
         if outcome.error is None:
             return {"result": outcome.result}
         failure = describe(outcome.error)
@@ -379,15 +421,21 @@ class JobWorker:
                     self._interrupt(running, JobCancelled(job.id))
 
     async def _sweep(self, sweeper: Sweeper) -> None:
+        swept = 0
         while True:
             await asyncio.sleep(_SWEEP_EVERY * random.uniform(0.7, 1.3))
             try:
+                if swept % _BURY_EVERY == 0:
+                    await sweeper.bury()
+                swept += 1
                 await sweeper.sweep()
                 if self._running:
                     await self._runtime.store.extend([self._name], until=time.time() + LEASE)
                     await self._look_at(list(self._running))
             except Unavailable as error:
                 _logger.error("cannot sweep: %s", error)
+            except Exception:
+                _logger.exception("cannot sweep")
 
     async def _send_progress(self) -> None:
         """Record how far attempts have come, as often as a person can see."""
@@ -399,9 +447,14 @@ class JobWorker:
     async def _report(self, running: Running) -> None:
         progress, running.progress = running.progress, None
         if progress is not None and running.job.lease is not None:
-            with contextlib.suppress(NotAllowed, KeyError, Unavailable):
+            try:
                 change = Advance(running.job.lease.token, progress)
                 await self._runtime.change(running.job.id, change)
+            except (NotAllowed, KeyError, Unavailable):
+                pass  # The outcome will say so too.
+            except Exception:
+                # It is whatever the task has said of itself.
+                _logger.exception("job %s: its progress cannot be recorded", running.job.id)
 
     def _read_channel(self) -> None:
         try:
@@ -422,7 +475,11 @@ class JobWorker:
 
     async def _drain(self) -> None:
         """Let attempts end; give back what has not ended when the time is over."""
-        waiting = [r.work for r in self._running.values() if r.work is not None]
+        waiting: set[asyncio.Future[None]] = set()
+        waiting |= {r.work for r in self._running.values() if r.work is not None}
+        if self._calls is not None:
+            self._calls.stop()
+            waiting |= self._calls.answering
         if waiting:
             await asyncio.wait(waiting, timeout=self._settings.timeout_graceful_shutdown)
         left = list(self._running.values())
@@ -446,24 +503,47 @@ class JobWorker:
     def _set_deadline(self) -> None:
         """Tell the supervisor until when this process may go on without being killed."""
         ends = [
-            running.job.started_at + running.task.timeout + GRACE
+            running.job.started_at + running.job.timeout + GRACE
             for running in self._running.values()
-            if running.task.timeout is not None and running.job.started_at is not None
+            if running.job.timeout is not None and running.job.started_at is not None
+            if not running.over
         ]
         limits = [
             running.task.declared.max_memory
             for running in self._running.values()
-            if running.task.declared.max_memory is not None
+            if running.task.declared.max_memory is not None and not running.over
         ]
         self._scoreboard.set_memory_limit(self._slot, min(limits, default=None))
-        if any(running.interrupt is not None for running in self._running.values()):
-            ends.append(time.time() + GRACE)
+        ends += [
+            running.kill_at
+            for running in self._running.values()
+            if running.kill_at is not None and not running.over
+        ]
         self._scoreboard.set_deadline(self._slot, min(ends, default=None))
 
 
 def _finish(running: Running, outcome: Outcome) -> None:
     if running.finished is not None and not running.finished.done():
         running.finished.set_result(outcome)
+
+
+def _interrupted(running: Running, error: BaseException) -> Outcome:
+    """Return the outcome of an attempt that ended by an exception."""
+    return Outcome(error=error, interrupted=error is running.interrupt)
+
+
+def _forget_signals() -> None:
+    """In a child that a task has forked: it ends by SIGTERM as any process does."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(_INTERRUPT, signal.SIG_IGN)
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except OSError:
+        return None  # It has been deleted.
 
 
 def _note(running: Running, progress: Progress) -> None:
