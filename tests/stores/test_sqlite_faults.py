@@ -428,6 +428,38 @@ def test_a_stopped_process_that_holds_the_lock(path: Path, monkeypatch: pytest.M
     run_open(store, scenario)
 
 
+def test_a_call_cancelled_before_its_turn_is_not_done(path: Path) -> None:
+    store = SQLiteStore(path)
+
+    async def scenario() -> None:
+        await accept_one(store)
+        with (path.parent / "jobs.db-lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(accept_one(store), 0.05)
+        await accept_one(store)
+        assert len(await store.find(Filter())) == 2
+
+    run_open(store, scenario)
+
+
+def test_an_event_loop_that_ends_before_its_answer(path: Path) -> None:
+    """Nobody waits for the answer any more; those of other loops get theirs."""
+    store = SQLiteStore(path)
+    asyncio.run(store.open())
+    with (path.parent / "jobs.db-lock").open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(lambda *_: None)  # the task is left alone on purpose
+        task = loop.create_task(accept_one(store))
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+    job = asyncio.run(accept_one(store))
+    assert asyncio.run(store.get([job.id])) == [job]
+    asyncio.run(store.close())
+    assert not task.done()
+
+
 def test_reading_does_not_wait_for_writers(path: Path) -> None:
     store = SQLiteStore(path)
 
