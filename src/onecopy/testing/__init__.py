@@ -1,4 +1,4 @@
-"""For tests: of stores that others write (`StoreContract`).
+"""For tests: of tasks (`run`, `jobs_in_memory`), and of stores that others write (`StoreContract`).
 
 Needs pytest, which onecopy itself does not; import it in tests only.
 """
@@ -9,5 +9,6 @@ import pytest
 pytest.register_assert_rewrite("onecopy.testing._stores")
 
 from onecopy.testing.stores import StoreContract  # noqa: E402
+from onecopy.testing.tasks import Attempt, MemoryRuntime, jobs_in_memory, run  # noqa: E402
 
-__all__ = ["StoreContract"]
+__all__ = ["Attempt", "MemoryRuntime", "StoreContract", "jobs_in_memory", "run"]
