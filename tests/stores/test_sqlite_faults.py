@@ -450,7 +450,7 @@ def test_an_event_loop_that_ends_before_its_answer(path: Path) -> None:
     with (path.parent / "jobs.db-lock").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         loop = asyncio.new_event_loop()
-        loop.set_exception_handler(lambda *_: None)  # the task is left alone on purpose
+        loop.set_exception_handler(lambda _loop, _context: None)  # a task is left alone on purpose
         task = loop.create_task(accept_one(store))
         loop.run_until_complete(asyncio.sleep(0))
         loop.close()
