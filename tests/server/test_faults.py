@@ -132,7 +132,7 @@ def test_half_a_request_blocks_nobody(folder: Path) -> None:
 
 def test_stopped_supervisor_and_silent_control_client(folder: Path) -> None:
     with service(folder, "plain:app", "--workers", "1") as run:
-        (path,) = (folder / ".onecopy").glob("*.sock")
+        (path,) = (folder / ".onecopy").glob("supervisor-*.sock")
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(str(path))
             silent.sendall(b"\x05\x00")

@@ -135,7 +135,7 @@ def test_app_dir_and_state_dir(folder: Path) -> None:
         environment={"ONECOPY_STATE_DIR": str(state)},
     ) as run:
         assert stat.S_IMODE(state.stat().st_mode) == 0o700
-        (sock,) = state.glob("*.sock")
+        (sock,) = state.glob("supervisor-*.sock")
         assert stat.S_IMODE(sock.stat().st_mode) == 0o600
         assert run.pids("image")
 
@@ -213,8 +213,8 @@ def test_socket_of_a_killed_supervisor_is_cleaned_up(folder: Path) -> None:
         run.process.wait()
     assert list((folder / ".onecopy").glob("*.sock"))
     with service(folder, "plain:app", "--workers", "1") as run:
-        names = [path.name for path in (folder / ".onecopy").glob("*.sock")]
-        assert names == [f"supervisor-{run.pid}.sock"]
+        names = {path.name for path in (folder / ".onecopy").glob("*.sock")}
+        assert names == {f"{kind}-{run.pid}.sock" for kind in ("supervisor", "bell", "call")}
 
 
 def test_each_worker_has_random_numbers_of_its_own(folder: Path) -> None:

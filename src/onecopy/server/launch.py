@@ -70,7 +70,7 @@ def launch(options: Options) -> NoReturn:
     try:
         prepare_state_folder(state_dir)
         control = open_socket(state_dir, os.getpid())
-        if options.tier != "web":
+        if options.tier != "web" and options.job_workers != 0:
             bell, call = _open_job_sockets(state_dir)
     except OSError as error:
         if bound.uds is not None:
