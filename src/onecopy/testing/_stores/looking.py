@@ -128,6 +128,23 @@ class Sweeping:
 
         run_open(store, scenario)
 
+    def test_forgetting_by_id_takes_what_is_final_alone(self, store: Store) -> None:
+        cancelled, queued, kept = make_job(), make_job(), make_job()
+
+        async def scenario() -> None:
+            await store.accept([cancelled, queued, kept])
+            for job in (cancelled, kept):
+                await store.change(job.id, Cancel(), now=NOW)
+            these = [cancelled.id, queued.id, "unknown", cancelled.id]
+            assert await store.forget(these) == 1
+            assert {job.id for job in await store.find(Filter())} == {queued.id, kept.id}
+            assert await store.history(cancelled.id) == []
+            (stats,) = await store.stats()
+            assert stats.counts == {"queued": 1, "cancelled": 1}
+            assert await store.forget([]) == 0
+
+        run_open(store, scenario)
+
 
 class Looking:
     def test_finding_by_each_condition(self, store: Store) -> None:
