@@ -127,12 +127,14 @@ def test_any_job_comes_through(
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200))
+@settings(deadline=None)
 def test_noise_is_refused_and_nothing_else_happens(text: bytes | str) -> None:
     with pytest.raises(InvalidMessage):
         messages.read(text)
 
 
 @given(st.dictionaries(st.sampled_from([*Message.model_fields, "subject"]), values))
+@settings(deadline=None)
 def test_an_object_is_a_message_or_is_refused(attributes: dict[str, JsonValue]) -> None:
     try:
         message = messages.read(json.dumps(attributes))

@@ -39,7 +39,8 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 
 def test_the_names_of_the_datasets_package() -> None:
-    assert set(datasets.__all__) == {"Dataset", "Warmer", "registered", "warmers"}
+    expected = {"Dataset", "Warmer", "keep_out", "registered", "warmers"}
+    assert set(datasets.__all__) == expected
 
 
 def test_the_errors_are_in_one_place() -> None:

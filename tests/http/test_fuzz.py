@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.http.service import Service, service
 
+JSON = {"Content-Type": "application/json"}
 STATUSES = {200, 202, 400, 404, 413, 415, 422, 503}
 
 
@@ -55,10 +56,11 @@ def check(running: Service, method: str, path: str, headers: dict[str, str], bod
         },
     ),
 )
-@example("/anything", b'{"value": NaN}', {"Content-Type": "application/json"})
-@example("/anything", b'{"value": 1e999}', {"Content-Type": "application/json"})
-@example("/anything", b'{"value": ' + b"9" * 5000 + b"}", {"Content-Type": "application/json"})
-@example("/anything", b'{"value": "\\u0000"}', {"Content-Type": "application/json"})
+@example("/anything", b'{"value": NaN}', JSON)
+@example("/anything", b'{"value": 1e999}', JSON)
+@example("/anything", b'{"value": ' + b"9" * 5000 + b"}", JSON)
+@example("/anything", b'{"value": ' + b"9" * 5000 + b"}", JSON | {"Idempotency-Key": "big"})
+@example("/anything", b'{"value": "\\u0000"}', JSON)
 @settings(
     deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

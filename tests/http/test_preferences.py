@@ -1,7 +1,7 @@
 """The Prefer and Idempotency-Key headers."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onecopy.http.preferences import Preferences, read_idempotency_key, read_preferences
@@ -39,6 +39,7 @@ def test_what_is_preferred(headers: list[str], wait: int | None, respond_async: 
 
 
 @given(st.lists(st.text(st.sampled_from('wait=5,;" \\respond-async'), max_size=60), max_size=3))
+@settings(deadline=None)
 def test_no_header_is_an_error(headers: list[str]) -> None:
     found = read_preferences(headers)
     assert found.wait is None or found.wait >= 0

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onecopy import Failed, JobContext, OneCopy, Progress, Retry, Task, current_job
@@ -271,6 +271,7 @@ def test_a_key_makes_one_job(jobs: MemoryRuntime) -> None:
 
 
 @given(st.dictionaries(st.text("abc"), st.integers(), min_size=2, max_size=4))
+@settings(deadline=None, max_examples=30)
 def test_the_order_of_keys_makes_no_other_request(value: dict[str, int]) -> None:
     own = OneCopy()
 

@@ -73,6 +73,6 @@ def failed(job: Job) -> JobFailed:
 
 def as_json(text: str) -> Any:  # noqa: ANN401  the result of a task that this process does not know
     """Return a result as JSON has it."""
-    import json
+    from pydantic_core import from_json
 
-    return json.loads(text)
+    return from_json(text)

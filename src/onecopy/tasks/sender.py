@@ -1,11 +1,13 @@
 """Makes jobs and calls of a task, with the options of this sending, and sends them."""
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
+
+# json's own would refuse integers of over 4,300 digits, which travel otherwise.
+from pydantic_core import from_json, to_json
 
 from onecopy.errors import DeclarationError
 from onecopy.execution.background import finish
@@ -117,7 +119,15 @@ class Sender[R]:
         return result
 
 
+def _sorted(value: Any) -> Any:  # noqa: ANN401  whatever JSON has
+    if isinstance(value, dict):
+        return {key: _sorted(inner) for key, inner in sorted(cast(dict[str, Any], value).items())}
+    if isinstance(value, list):
+        return [_sorted(inner) for inner in cast(list[Any], value)]
+    return value
+
+
 def _fingerprint(task: str, arguments: str) -> str:
     """Tell one request from another, whatever the order of their keys."""
-    canonical = json.dumps(json.loads(arguments), sort_keys=True)
+    canonical = to_json(_sorted(from_json(arguments))).decode()
     return hashlib.sha256(f"{task}\n{canonical}".encode()).hexdigest()
