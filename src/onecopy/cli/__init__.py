@@ -6,6 +6,11 @@ worker.py      `onecopy worker`, job workers alone
 reload.py      `onecopy reload`
 memory.py      `onecopy memory`
 doctor.py      `onecopy doctor`
+jobs.py        `onecopy jobs`: list, show, retry, cancel, stats, purge
+jobs_store.py  the store of jobs that a command is about
+jobs_times.py  times and ages as they are written on the command line
+jobs_tables.py jobs, their history and their figures, as tables and as JSON
+jobs_follow.py a job until it is final, with a bar
 checks.py      what the doctor looks at on a machine
 app_checks.py  what the doctor finds out about an app
 choice.py      which running service a command is about
@@ -27,6 +32,7 @@ _COMMANDS: Final = {
     "worker": "Run the jobs of an app: the workers alone.",
     "reload": "Load a running app anew, without a failed request.",
     "memory": "Show who holds what.",
+    "jobs": "List, show, retry, cancel and delete jobs.",
     "doctor": "Check this machine, and how much of an app is shared.",
 }
 
