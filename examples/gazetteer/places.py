@@ -89,7 +89,7 @@ class Gazetteer:
         begun = ((city, it) for it in names for city in self._by_name[it])
         # A city may be there by each of its names.
         largest = heapq.nlargest(limit * 8, begun, key=lambda pair: pair[0]["population"])
-        return (Match(city, spelled(city, it), "prefix") for city, it in largest)
+        return (Match(city, begun_as(city, name, it), "prefix") for city, it in largest)
 
     def _similar(self, name: str, limit: int) -> Iterator[Match]:
         similar = process.extract(
@@ -111,6 +111,11 @@ def folded(name: str) -> str:
 def spelled(city: City, name: str) -> str:
     """The name of a city that folds to this one, as it is written."""
     return next(it for it in (city["name"], *city["alternatenames"]) if folded(it) == name)
+
+
+def begun_as(city: City, begin: str, found: str) -> str:
+    """The name that is said to begin so: the city's own if it does, else the one that was found."""
+    return city["name"] if folded(city["name"]).startswith(begin) else spelled(city, found)
 
 
 def on_sphere(latitude: float, longitude: float) -> Point:

@@ -1,4 +1,4 @@
-"""The demo, as `make demo` runs it: the real data, four workers, one copy."""
+"""The demo, as `make demo` runs it: the real data, four workers, one copy, a job."""
 
 import os
 import re
@@ -73,7 +73,7 @@ def test_the_demo_shows_one_copy_and_ends_when_told(demo: Demo, taken_port: int)
     assert "->  Ljubljana, Slovenia, 272,220 people (similar)" in demo.said
     assert "->  Lobuche, Nepal" in demo.said
     total = re.search(
-        r"^([\d.,]+) MB in all; 4 separate copies would take", demo.said, re.MULTILINE
+        r"^([\d.,]+) MB in all; 5 separate copies would take", demo.said, re.MULTILINE
     )
     assert total is not None, demo.said
     assert 400 < float(total[1]) < 800
@@ -81,7 +81,12 @@ def test_the_demo_shows_one_copy_and_ends_when_told(demo: Demo, taken_port: int)
     assert port is not None
     assert int(port[1]) > taken_port
     pids = demo.pids()
-    assert len(pids) == 6
+    assert len(pids) == 7
+    assert re.search(r"^job worker +\d+ ", demo.said, re.MULTILINE)
+    assert "misspelled capitals:" in demo.said
+    assert re.search(r"->  running \[#*\.*\] \d+ of \d+$", demo.said, re.MULTILINE)
+    assert re.search(r"/result  ->  2\d\d of \d+ are like a city:$", demo.said, re.MULTILINE)
+    assert "Zageb  ->  Zagreb, Croatia" in demo.said
     demo.process.send_signal(signal.SIGINT)
     assert demo.process.wait(60) == 0, demo.said
     assert not any(alive(pid) for pid in pids)
