@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -158,6 +158,18 @@ def test_a_key_seen_before_gets_the_first_job_again(geocoder: Service, again: st
     assert geocoder.jobs.run() == 1
 
 
+def test_without_a_wait_the_answer_is_202_even_if_the_first_job_is_final(
+    geocoder: Service,
+) -> None:
+    headers = {"Idempotency-Key": "order-17"}
+    geocoder.send("POST", "/geocode", headers, json={"rows": ["a"]})
+    geocoder.jobs.run()
+    again = geocoder.send("POST", "/geocode", headers, json={"rows": ["a"]})
+    assert (again.status_code, again.json()["status"]) == (202, "succeeded")
+    waited = headers | {"Prefer": "wait=0"}
+    assert geocoder.send("POST", "/geocode", waited, json={"rows": ["a"]}).status_code == 200
+
+
 def test_a_key_with_another_body_is_refused(geocoder: Service) -> None:
     headers = {"Idempotency-Key": "order-17"}
     assert geocoder.send("POST", "/geocode", headers, json={"rows": ["a"]}).status_code == 202
@@ -222,16 +234,19 @@ def test_other_names_of_json_are_taken(geocoder: Service, kind: str) -> None:
 
 
 def test_a_body_over_the_limit_is_refused() -> None:
-    async def chunks() -> Any:  # noqa: ANN401
-        for _ in range(10):
-            yield b" " * 20
+    async def chunks(size: int) -> AsyncIterator[bytes]:
+        yield b'{"rows": []}'
+        for _ in range(size - 12):
+            yield b" "
 
     with service(body_limit=100) as small:
         headers = {"Content-Type": "application/json"}
         long = b'{"rows": []}' + b" " * 89
         problem(small.send("POST", "/geocode", headers, content=long), 413, "body-too-large")
-        response = small.send("POST", "/geocode", headers, content=chunks())
+        response = small.send("POST", "/geocode", headers, content=chunks(101))
         problem(response, 413, "body-too-large")
+        response = small.send("POST", "/geocode", headers, content=chunks(100))
+        assert response.status_code == 202
         fits = small.send("POST", "/geocode", headers, content=long[:-1])
         assert fits.status_code == 202
 
