@@ -1,7 +1,8 @@
 """From what became of an attempt to the change that records it."""
 
+import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from onecopy.errors import (
     Failed,
@@ -11,7 +12,7 @@ from onecopy.errors import (
     user_traceback,
 )
 from onecopy.execution.policy import RetryPolicy
-from onecopy.jobs import Cancelled, Change, Fail, Failure, Job, Succeed
+from onecopy.jobs import Cancelled, Change, Fail, Failure, Job, Progress, Succeed
 
 LARGEST_RESULT = 64 * 1024 * 1024
 """Bytes of a result's JSON; more belongs into a file or a dataset."""
@@ -72,6 +73,27 @@ def describe(error: BaseException) -> Failure:
     return Failure(
         _storable(name), _storable(message[:10_000]), None if trace is None else _storable(trace)
     )
+
+
+def sound(progress: Progress) -> Progress | None:
+    """Return progress as it can be stored and sent; None if it makes no sense.
+
+    It is whatever a task has passed, and bounded only by hints.
+    """
+    try:
+        done = _number(progress.done)
+        total = None if progress.total is None else _number(progress.total)
+        message = progress.message
+        return Progress(done, total, None if message is None else _storable(str(message)[:1000]))
+    except Exception:
+        return None
+
+
+def _number(value: object) -> float:
+    number = value if type(value) in (int, float) else float(str(value))
+    if not math.isfinite(cast(float, number)):
+        raise ValueError
+    return cast(float, number)
 
 
 def _storable(text: str) -> str:

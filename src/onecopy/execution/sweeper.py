@@ -29,6 +29,8 @@ class Sweeper:
     def __init__(self, runtime: Runtime, policy_of: PolicyOf) -> None:
         self._runtime = runtime
         self._policy_of = policy_of
+        self._suspects: set[str] = set()
+        """Tokens of attempts whose worker was gone when it was last looked at."""
 
     async def sweep(self, now: float | None = None) -> None:
         """Look once at what is overdue; wake workers for what is due."""
@@ -52,11 +54,16 @@ class Sweeper:
     async def bury(self) -> None:
         """End the attempts of all workers of this host that are gone, before their lease is over.
 
-        Whoever started them tells at once; but it may be gone too.
+        Whoever started them tells at once, and knows why; but it may be gone too. So only workers
+        that were gone the last time as well.
         """
+        suspects, self._suspects = self._suspects, set()
         for job in await self._runtime.store.find(Filter(statuses=["running"], limit=_MOST)):
             name = None if job.lease is None else WorkerName.parse(job.lease.worker)
-            if name is not None and name.alive() is False:
+            if job.lease is None or name is None or name.alive() is not False:
+                continue
+            self._suspects.add(job.lease.token)
+            if job.lease.token in suspects:
                 await self.lose(job, Failure("WorkerLost", "its worker is gone"), time.time())
 
     async def lose(self, job: Job, failure: Failure, now: float) -> None:

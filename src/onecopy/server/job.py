@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, Final, cast
 
 from onecopy.errors import JobCancelled, JobInterrupted, TimeLimitReached
-from onecopy.execution.attempt import Outcome, describe, settle
+from onecopy.execution.attempt import Outcome, describe, settle, sound
 from onecopy.execution.connect import new_runtime
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
@@ -43,7 +43,7 @@ GRACE: Final = 5.0
 """Seconds that an attempt has after its time limit, or its cancellation, before it is killed."""
 _INTERRUPT: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR1)
 _SWEEP_EVERY: Final = 1.0
-_BURY_EVERY: Final = 5
+_BURY_EVERY: Final = 2
 _TURN_EVERY: Final = 0.5
 _PROGRESS_EVERY: Final = 0.1
 _RETRY_STORE: Final = 0.2
@@ -385,6 +385,7 @@ class JobWorker:
             created_at=now,
             due_at=now,
             started_at=now,
+            attempt=1,
             timeout=question["timeout"],
         )
         running = Running(job, task)
@@ -547,4 +548,4 @@ def _working_folder() -> str | None:
 
 
 def _note(running: Running, progress: Progress) -> None:
-    running.progress = progress
+    running.progress = sound(progress) or running.progress

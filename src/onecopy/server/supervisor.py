@@ -298,7 +298,7 @@ class Supervisor:
         """Tell every job worker that one is gone; if there is none, the next that is ready."""
         told = False
         for worker in self._workers():
-            if worker.role == "job" and worker.state == "ready":
+            if worker.role == "job" and worker.state == "ready" and worker.doom is None:
                 try:
                     worker.channel.send(message)
                     told = True
