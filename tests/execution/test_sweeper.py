@@ -1,0 +1,172 @@
+"""What is left behind, and by whom: sweeper, identity, policy, settling."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onecopy.engines.local import LocalEngine
+from onecopy.errors import JobCancelled, Retry
+from onecopy.execution.attempt import Outcome, describe, settle, sound
+from onecopy.execution.identity import WorkerName
+from onecopy.execution.policy import RetryPolicy
+from onecopy.execution.runtime import Runtime
+from onecopy.execution.sweeper import LEASE, Sweeper
+from onecopy.jobs import Cancelled, Fail, Failure, Job, Lease, Progress, Succeed, new_id
+from onecopy.stores.memory import MemoryStore
+
+GONE = str(replace(WorkerName.own(), started="1"))
+NO_WAIT = RetryPolicy(backoff=0.0)
+
+
+def _run(
+    folder: Path, scenario: Callable[[Sweeper, MemoryStore], Coroutine[Any, Any, None]]
+) -> None:
+    async def whole() -> None:
+        store = MemoryStore()
+        runtime = Runtime(store, LocalEngine(str(folder)), str(folder))
+        await runtime.open()
+        await scenario(Sweeper(runtime, lambda task: NO_WAIT), store)
+        await runtime.close()
+
+    asyncio.run(whole())
+
+
+async def _running(store: MemoryStore, worker: str, *, attempts: int = 2) -> Job:
+    now = time.time()
+    job = Job(
+        id=new_id(), task="t", arguments="{}", created_at=now, due_at=now, max_attempts=attempts
+    )
+    await store.accept([job])
+    (claimed,) = await store.claim(worker, ["default"], now=now, until=now + LEASE)
+    return claimed
+
+
+async def _look(store: MemoryStore, job: Job) -> Job:
+    (found,) = await store.get([job.id])
+    return found
+
+
+def test_leases_of_the_living_are_lengthened_and_of_the_dead_ended(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        living = await _running(store, str(WorkerName.own()))
+        dead = await _running(store, GONE)
+        last = await _running(store, GONE, attempts=1)
+        elsewhere = await _running(store, "another host/boot#1@1")
+        now = time.time() + LEASE + 1
+        await sweeper.sweep(now)
+        found = await _look(store, living)
+        assert found.lease is not None
+        assert found.lease.until == now + LEASE
+        assert (await _look(store, dead)).status == "queued"
+        found = await _look(store, last)
+        assert (found.status, found.failure) == (
+            "failed",
+            Failure("WorkerLost", "its worker is gone"),
+        )
+        assert (await _look(store, elsewhere)).status == "queued"
+
+    _run(tmp_path, scenario)
+
+
+def test_the_dead_are_buried_at_the_second_look(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        dead = await _running(store, GONE)
+        living = await _running(store, str(WorkerName.own()))
+        elsewhere = await _running(store, "another host/boot#1@1")
+        await sweeper.bury()
+        assert (await _look(store, dead)).status == "running"
+        await sweeper.bury()
+        assert (await _look(store, dead)).status == "queued"
+        assert (await _look(store, living)).status == "running"
+        assert (await _look(store, elsewhere)).status == "running"
+
+    _run(tmp_path, scenario)
+
+
+def test_a_worker_that_is_lost_loses_all_its_attempts_and_no_other(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        lost = [await _running(store, GONE) for _ in range(3)]
+        other = await _running(store, str(WorkerName.own()))
+        failure = Failure("WorkerLost", "its worker exited with code 5")
+        await asyncio.gather(*(sweeper.lose_worker(GONE, failure) for _ in range(2)))
+        for job in lost:
+            found = await _look(store, job)
+            assert (found.status, found.attempt, found.failure) == ("queued", 1, failure)
+        assert (await _look(store, other)).status == "running"
+
+    _run(tmp_path, scenario)
+
+
+def test_expired_jobs_fail(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        job = Job(id=new_id(), task="t", arguments="{}", created_at=1.0, due_at=1.0, expires_at=2.0)
+        await store.accept([job])
+        await sweeper.sweep(3.0)
+        found = await _look(store, job)
+        assert found.failure is not None
+        assert (found.status, found.failure.type) == ("failed", "Expired")
+
+    _run(tmp_path, scenario)
+
+
+def test_names_of_workers() -> None:
+    own = WorkerName.own()
+    assert WorkerName.parse(str(own)) == own
+    assert own.alive() is True
+    assert replace(own, started="1").alive() is False
+    assert replace(own, host="other/boot").alive() is None
+    for text in ("", "host", "host#x@1", "host#1@", "host#1"):
+        assert WorkerName.parse(text) is None
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    stat = Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2].split()
+    name = replace(own, pid=child.pid, started=stat[19])
+    assert name.alive() is True
+    child.communicate(b"\n")
+    assert name.alive() is False
+
+
+def test_delays_double_up_to_an_hour() -> None:
+    policy = RetryPolicy(backoff=2.0)
+    for attempt, longest in ((1, 2), (2, 4), (3, 8), (100, 3600)):
+        for _ in range(20):
+            assert longest / 2 <= policy.delay(attempt) <= longest
+    assert RetryPolicy(backoff=lambda attempt: attempt * 10).delay(3) == 30
+    assert RetryPolicy(backoff=lambda attempt: -1).delay(3) == 0
+    assert RetryPolicy(retry_on=(KeyError,)).wants(KeyError())
+    assert not RetryPolicy(retry_on=(KeyError,)).wants(ValueError())
+    assert not RetryPolicy().wants(SystemExit())
+
+
+def _settle(outcome: Outcome) -> object:
+    job = Job(id="j", task="t", arguments="{}", created_at=0, due_at=0, attempt=1)
+    job = replace(job, status="running", lease=Lease("token", "w", 30.0))
+    return settle(job, outcome, NO_WAIT, 100.0)
+
+
+def test_settling() -> None:
+    assert _settle(Outcome("[1]")) == Succeed("token", "[1]")
+    cancelled = JobCancelled("j")
+    assert _settle(Outcome(error=cancelled, interrupted=True)) == Cancelled("token")
+    assert isinstance(_settle(Outcome(error=JobCancelled("another"))), Fail)
+    retry = _settle(Outcome(error=Retry(after=7)))
+    assert isinstance(retry, Fail)
+    assert retry.retry_at == 107.0
+
+
+@pytest.mark.parametrize(
+    "progress", [Progress(float("nan")), Progress(1, float("inf")), Progress(10**400)]
+)
+def test_progress_that_makes_no_sense(progress: Progress) -> None:
+    assert sound(progress) is None
+
+
+def test_texts_that_no_store_takes() -> None:
+    assert sound(Progress(1, 2, "\ud800")) == Progress(1, 2, "\\ud800")
+    assert describe(ValueError("a\0b\udcff" + "x" * 100_000)).message.startswith("a\\x00b\\udcff")
