@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -11,13 +12,14 @@ import click
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from onecopy.cli.jobs_store import job_of
 from onecopy.cli.jobs_tables import far, page_as_json, page_of, printable, timeline
 from onecopy.cli.tables import console
 from onecopy.execution.runtime import Runtime
-from onecopy.jobs import Event, Job
+from onecopy.jobs import Event, Job, Progress
 
 _LOOK_AGAIN: Final = 1.0
 """Seconds after which the store is asked, in case that a word of the engine was lost."""
@@ -109,8 +111,18 @@ def _bar(job: Job) -> RenderableType:
     said = f"{printable(job.task)}: {job.status}, attempt {job.attempt} of {job.max_attempts}"
     if job.status != "running" or job.progress is None:
         return Text(said)
-    progress = job.progress
-    bar = ProgressBar(
-        total=progress.total, completed=progress.done, width=_BAR, pulse=progress.total is None
-    )
-    return Group(Text(said), bar, Text(far(job)))
+    share = _share(job.progress)
+    bar = ProgressBar(total=1.0, completed=share or 0.0, width=_BAR, pulse=share is None)
+    line = Table.grid(padding=(0, 1, 0, 0))
+    line.add_column(width=_BAR)
+    line.add_column(no_wrap=True, overflow="ellipsis")
+    line.add_row(bar, Text(far(job)))
+    return Group(Text(said), line)
+
+
+def _share(progress: Progress) -> float | None:
+    """The part that is done; None if it is not known, or the task reports no numbers."""
+    if not progress.total:
+        return None
+    share = progress.done / progress.total
+    return share if math.isfinite(share) else None

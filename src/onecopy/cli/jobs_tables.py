@@ -97,7 +97,7 @@ def far(job: Job) -> str:
         return ""
     done, total, message = job.progress.done, job.progress.total, job.progress.message
     said = f"{done:,.10g}" if total is None else f"{done:,.10g} of {total:,.10g}"
-    return said + (f", {printable(message)}" if message else "")
+    return said + (f", {printable(message)}".replace("\n", " ") if message else "")
 
 
 def stats_of(stats: Iterable[Stats], on: Console) -> RenderableType:
