@@ -70,6 +70,10 @@ class OneCopy:
         declared = _Declared(self.tasks, name, options)
         return declared if function is None else declared(function)
 
+    def declared_tasks(self) -> "list[Task[..., Any]]":
+        """Return the tasks that were declared; looking does not import what tasks need."""
+        return [] if self._tasks is None else list(self._tasks)
+
     async def job(self, job: str) -> "JobHandle[Any]":
         """Return a job by its id. Raises JobNotFound, StoreUnavailable."""
         from onecopy.tasks.handle import JobHandle, as_json
@@ -160,7 +164,7 @@ def tasks_of_all() -> "dict[str, Task[..., Any]]":
     """Return the tasks of every `OneCopy` of this process, by name. Raises TaskExists."""
     found: dict[str, Task[..., Any]] = {}
     for shared in _all:
-        for task in shared._tasks or ():
+        for task in shared.declared_tasks():
             known = found.setdefault(task.name, task)
             if known is not task and known.source != task.source:
                 raise TaskExists(task.name, known.source, task.source)
