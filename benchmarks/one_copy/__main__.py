@@ -57,7 +57,6 @@ SERVERS: Final = (
     FOUR_WORKERS,
     ONE_WORKER,
 )
-TURNS: Final = [PLAIN, FOUR_WORKERS]
 SPREAD: Final = (
     SetUp(
         "SO_REUSEPORT",
@@ -111,7 +110,7 @@ def measure(folder: Path, seconds: float, only: list[str] | None) -> dict[str, A
         if only is None or set_up.name in only
     ]
     if only is None or "turns" in only:
-        figures["turns"] = [_shown(each) for each in measures.turns(TURNS, paths, ROUNDS, folder)]
+        figures["turns"] = [_shown(each) for each in measures.turns(SERVERS, paths, ROUNDS, folder)]
     if only is None or "worker" in only:
         # As many clients as each of the four workers has in the load above.
         few = measures.CONNECTIONS // WORKERS

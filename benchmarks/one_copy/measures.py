@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,7 +57,7 @@ def worker(set_up: SetUp, paths: Path, requests: int, clients: int, log: Path) -
     return {"name": set_up.name, "clients": clients, "requests": answered, **own}
 
 
-def turns(set_ups: list[SetUp], paths: Path, rounds: int, folder: Path) -> list[dict[str, Any]]:
+def turns(set_ups: Sequence[SetUp], paths: Path, rounds: int, folder: Path) -> list[dict[str, Any]]:
     """Load set-ups that run side by side in turns, so that what else the machine does is in all."""
     probe = paths.read_text().split("\n", 1)[0]
     with contextlib.ExitStack() as running:
