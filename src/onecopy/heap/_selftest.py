@@ -31,7 +31,8 @@ def self_test() -> SelfTest:
 
 def _python() -> str:
     version = ".".join(map(str, sys.version_info[:3]))
-    return f"{_implementation()} {version} on {sys.platform} ({os.uname().machine})"
+    machine = os.uname().machine if hasattr(os, "uname") else "unknown"
+    return f"{_implementation()} {version} on {sys.platform} ({machine})"
 
 
 def _implementation() -> str:
