@@ -15,9 +15,9 @@ class Record(TypedDict):
     tags: list[str | int]
 
 
-# What one record comes to, with its key: dict, list, tuple, two floats, two ints, two strings, and
-# one in a thousand tags.
-OBJECTS_PER_RECORD = 10
+# What one record comes to, with its key: dict, list, tuple, two floats, two ints, two strings. Its
+# tag is one of a thousand.
+OBJECTS_PER_RECORD = 9
 
 
 def records(count: int) -> dict[str, Record]:

@@ -53,12 +53,13 @@ def _filled(block: re.Match[str], results: dict[str, dict[str, Any]]) -> str:
 
 
 def _chart(figures: dict[str, Any]) -> str:
+    rates = {turn["name"]: turn["requests_per_second"] for turn in figures["turns"]}
     rows = [
         Bar(
             label=server["name"],
             value=server["loaded_pss_bytes"],
             note=f"{tables.megabytes(server['loaded_pss_bytes'])}, "
-            f"{server['requests_per_second']:,.0f} req/s",
+            f"{rates[server['name']]:,.0f} req/s",
             ours="onecopy" in server["name"],
         )
         for server in figures["servers"]

@@ -343,6 +343,24 @@ def test_datasets_are_loaded_and_warmed_in_the_master_alone(tmp_path: Path) -> N
     assert log.index("warming") < log.index("Listening at") < log.index("Sealed")
 
 
+def test_a_dataset_that_a_hook_defines_late_is_left_to_its_first_use(tmp_path: Path) -> None:
+    write_app(tmp_path)
+    (tmp_path / "late.py").write_text("import os\n" + DATASETS)
+    write(
+        tmp_path,
+        "own.py",
+        """
+        from onecopy.gunicorn import *
+
+        def when_ready(server):
+            import late
+        """,
+    )
+    with Gunicorn(tmp_path, "-c", "own.py", *UVICORN, "app:app") as gunicorn:
+        assert gunicorn.get("/")["immortal"]
+        assert "loading in" not in gunicorn.log
+
+
 FAILING_DATASET = """
 from onecopy import OneCopy
 

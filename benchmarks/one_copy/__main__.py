@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -49,6 +50,7 @@ TWO_MS: Final = "benchmarks.one_copy.apps:two_milliseconds"
 
 PLAIN: Final = _gunicorn("gunicorn", AT_IMPORT)
 ONE_WORKER: Final = _onecopy("onecopy run, 1 worker", GAZETTEER, 1)
+TWO_WORKERS: Final = _onecopy("onecopy run, 2 workers", GAZETTEER, 2)
 FOUR_WORKERS: Final = _onecopy("onecopy run, 4 workers", GAZETTEER, WORKERS)
 SERVERS: Final = (
     PLAIN,
@@ -57,7 +59,6 @@ SERVERS: Final = (
     FOUR_WORKERS,
     ONE_WORKER,
 )
-TURNS: Final = [PLAIN, FOUR_WORKERS]
 SPREAD: Final = (
     SetUp(
         "SO_REUSEPORT",
@@ -88,12 +89,18 @@ def main() -> None:
     parser.add_argument(
         "--only", nargs="*", help="names of servers, turns, worker, spread; nothing is written then"
     )
+    parser.add_argument(
+        "--merge", action="store_true", help="put turns, worker or spread into the last result"
+    )
     options = parser.parse_args()
     wrk.check()
     with tempfile.TemporaryDirectory() as temporary:
         figures = measure(Path(temporary), options.seconds, options.only)
     if options.only is None:
         _facts.save("one_copy", figures)
+    elif options.merge:
+        last = json.loads((_facts.RESULTS / "one_copy.json").read_text())["figures"]
+        _facts.save("one_copy", {**last, **figures, "servers": last["servers"]})
 
 
 def measure(folder: Path, seconds: float, only: list[str] | None) -> dict[str, Any]:
@@ -111,11 +118,11 @@ def measure(folder: Path, seconds: float, only: list[str] | None) -> dict[str, A
         if only is None or set_up.name in only
     ]
     if only is None or "turns" in only:
-        figures["turns"] = [_shown(each) for each in measures.turns(TURNS, paths, ROUNDS, folder)]
+        figures["turns"] = [_shown(each) for each in measures.turns(SERVERS, paths, ROUNDS, folder)]
     if only is None or "worker" in only:
-        # As many clients as each of the four workers has in the load above.
-        few = measures.CONNECTIONS // WORKERS
-        figures["worker"] = _shown(measures.worker(ONE_WORKER, paths, ENOUGH_REQUESTS, few, log))
+        figures["worker"] = _shown(
+            measures.workers(TWO_WORKERS, 2, paths, ENOUGH_REQUESTS, CLIENTS, log)
+        )
     if only is None or "spread" in only:
         figures["spread"] = [
             _shown(measures.spread(set_up, root_path, CLIENTS, ROUNDS, log)) for set_up in SPREAD

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -42,21 +43,26 @@ def serve(set_up: SetUp, paths: Path, seconds: float, log: Path) -> dict[str, An
         }
 
 
-def worker(set_up: SetUp, paths: Path, requests: int, clients: int, log: Path) -> dict[str, Any]:
-    """Load one worker until it has answered so many requests; its own memory before and after."""
+def workers(
+    set_up: SetUp, count: int, paths: Path, requests: int, clients: int, log: Path
+) -> dict[str, Any]:
+    """Load workers until each has answered so many requests; their own memory before and after.
+
+    Two workers at least: the pages of code that one alone has mapped would count as its own.
+    """
     probe = paths.read_text().split("\n", 1)[0]
     with Server(set_up, log) as server:
         server.seconds_until_ready(probe)
         time.sleep(_SETTLE_SECONDS)
         idle = server.memory()
         answered = 0
-        while answered < requests:
-            answered += wrk.run(server.url, paths, _TURN_SECONDS, clients).requests
+        while answered < requests * count:
+            answered += wrk.run(server.url, paths, _TURN_SECONDS, clients * count).requests
         own = _own(server.root, idle, server.memory())
-    return {"name": set_up.name, "clients": clients, "requests": answered, **own}
+    return {"name": set_up.name, "clients": clients, "requests": answered // count, **own}
 
 
-def turns(set_ups: list[SetUp], paths: Path, rounds: int, folder: Path) -> list[dict[str, Any]]:
+def turns(set_ups: Sequence[SetUp], paths: Path, rounds: int, folder: Path) -> list[dict[str, Any]]:
     """Load set-ups that run side by side in turns, so that what else the machine does is in all."""
     probe = paths.read_text().split("\n", 1)[0]
     with contextlib.ExitStack() as running:

@@ -80,7 +80,7 @@ class _Master:
         log = _log(arbiter)
         _import_what_workers_need(arbiter)
         _warn_of_threads(log)
-        loaded = datasets.registered()
+        loaded = [dataset for dataset in datasets.registered() if dataset.loaded]
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
             report = heap.seal({dataset.name: dataset() for dataset in loaded})

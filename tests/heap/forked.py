@@ -10,7 +10,9 @@ from pathlib import Path
 from onecopy.heap import _immortal
 
 # Pages that any child copies: its stack, the interpreter's state, its own allocations.
-OWN_PAGES = 400_000
+OWN_PAGES = 800_000
+# More than that by far: the data was copied.
+COPIED = 2_000_000
 
 
 def in_child(check: Callable[[], object]) -> None:

@@ -28,7 +28,8 @@ def watch(files: Iterable[Any]) -> None:
     _sealed.update((id(file), weakref.ref(file)) for file in files)
     if not _watching:
         _watching = True
-        os.register_at_fork(before=_flush_all)
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            os.register_at_fork(before=_flush_all)
         atexit.register(_flush_all)
 
 

@@ -1,7 +1,7 @@
 """Whether this very interpreter takes marked objects for immortal: tried on scratch objects."""
 
 import functools
-import platform
+import os
 import sys
 from dataclasses import dataclass
 from types import ModuleType
@@ -30,13 +30,19 @@ def self_test() -> SelfTest:
 
 
 def _python() -> str:
-    name, version = platform.python_implementation(), platform.python_version()
-    return f"{name} {version} on {sys.platform} ({platform.machine()})"
+    version = ".".join(map(str, sys.version_info[:3]))
+    machine = os.uname().machine if hasattr(os, "uname") else "unknown"
+    return f"{_implementation()} {version} on {sys.platform} ({machine})"
+
+
+def _implementation() -> str:
+    name = sys.implementation.name
+    return {"cpython": "CPython", "pypy": "PyPy", "graalpy": "GraalPy"}.get(name, name)
 
 
 def _find_reason() -> str | None:
     if sys.implementation.name != "cpython":
-        return f"this is {platform.python_implementation()}, not CPython"
+        return f"this is {_implementation()}, not CPython"
     try:
         from onecopy.heap import _immortal
     except ImportError as error:
