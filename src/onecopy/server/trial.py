@@ -54,6 +54,7 @@ def run_trial(
             "app": app,
             "app_dir": os.path.abspath(app_dir),
             "argv": sys.argv,
+            "tier": "all",
             "uvicorn": uvicorn,
             "lifespan_in_image": lifespan_in_image,
             "log_level": "info",
