@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from pathlib import Path
 
 _TASKS = Path("/proc/self/task")
+_MOMENT = 0.25
+"""Seconds that a native thread is given to end before it counts."""
 
 
 def other_threads() -> list[str]:
@@ -23,9 +26,13 @@ def other_threads() -> list[str]:
     own_id = threading.get_native_id()
     threads = [thread for thread in threading.enumerate() if thread.native_id != own_id]
     known = {own_id, *(thread.native_id for thread in threads)}
-    return [thread.name for thread in threads] + [
-        f"{name} (native)" for name in _native_names(known)
-    ]
+    native = _native_names(known)
+    # A thread of Python that has been joined is still in the kernel's list for a moment.
+    ends = time.monotonic() + _MOMENT
+    while native and time.monotonic() < ends:
+        time.sleep(0.005)
+        native = _native_names(known)
+    return [thread.name for thread in threads] + [f"{name} (native)" for name in native]
 
 
 def _native_names(known: set[int | None]) -> list[str]:
