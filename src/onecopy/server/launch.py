@@ -85,7 +85,7 @@ def launch(options: Options) -> NoReturn:
             "app_dir": os.path.abspath(options.app_dir),
             "state_dir": state_dir,
             "argv": sys.argv,
-            "python": [sys.executable, *_interpreter_flags()],
+            "python": [sys.executable, *interpreter_flags()],
             "sockets": [sock.detach() for sock in bound.sockets],
             "listen": not bound.listening,
             "url": bound.url,
@@ -120,7 +120,7 @@ def _open_job_sockets(state_dir: str) -> tuple[int, int]:
     return bell.detach(), call.detach()
 
 
-def _interpreter_flags() -> list[str]:
+def interpreter_flags() -> list[str]:
     """Return the flags that this interpreter was started with, as multiprocessing does."""
     return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
 

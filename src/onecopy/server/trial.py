@@ -7,7 +7,6 @@ so that nothing is in it but the app, and nothing that the app does to it reache
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 import warnings
@@ -18,6 +17,7 @@ from onecopy import heap
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.generation import describe_exit
+from onecopy.server.launch import interpreter_flags
 from onecopy.server.narration import Narrator
 from onecopy.server.process import die_with
 from onecopy.server.settings import Settings
@@ -94,17 +94,12 @@ def _start(settings: Settings) -> tuple[Channel, int]:
     settings_fd = settings.save()
     os.set_inheritable(child, True)
     numbers = (settings_fd, child, os.getpid())
-    command = [sys.executable, *_interpreter_flags(), "-c", _TRIAL, *map(str, numbers)]
+    command = [sys.executable, *interpreter_flags(), "-c", _TRIAL, *map(str, numbers)]
     to_stderr = [(os.POSIX_SPAWN_DUP2, 2, 1)]
     pid = os.posix_spawn(command[0], command, os.environ, file_actions=to_stderr)
     os.close(child)
     os.close(settings_fd)
     return ours, pid
-
-
-def _interpreter_flags() -> list[str]:
-    """Return the flags that this interpreter was started with, as multiprocessing does."""
-    return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
 
 
 def _end(pid: int, grace: float) -> int:
