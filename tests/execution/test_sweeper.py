@@ -1,6 +1,7 @@
 """What is left behind, and by whom: sweeper, identity, policy, settling."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from onecopy.jobs import Cancelled, Fail, Failure, Job, Lease, Progress, Succeed
 from onecopy.stores.memory import MemoryStore
 
 GONE = str(replace(WorkerName.own(), started="1"))
+SUPERVISED = str(replace(WorkerName.own(os.getpid()), started="1"))
 NO_WAIT = RetryPolicy(backoff=0.0)
 
 
@@ -75,17 +77,37 @@ def test_leases_of_the_living_are_lengthened_and_of_the_dead_ended(tmp_path: Pat
     _run(tmp_path, scenario)
 
 
-def test_the_dead_are_buried_at_the_second_look(tmp_path: Path) -> None:
+def test_the_dead_that_nobody_tells_of_are_buried(tmp_path: Path) -> None:
     async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
         dead = await _running(store, GONE)
+        orphan = await _running(store, f"{GONE}<1@2")
         living = await _running(store, str(WorkerName.own()))
         elsewhere = await _running(store, "another host/boot#1@1")
         await sweeper.bury()
-        assert (await _look(store, dead)).status == "running"
-        await sweeper.bury()
         assert (await _look(store, dead)).status == "queued"
+        assert (await _look(store, orphan)).status == "queued"
         assert (await _look(store, living)).status == "running"
         assert (await _look(store, elsewhere)).status == "running"
+
+    _run(tmp_path, scenario)
+
+
+def test_the_dead_of_a_living_supervisor_are_left_to_it_for_a_lease(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        told, untold = await _running(store, SUPERVISED), await _running(store, SUPERVISED)
+        overdue = time.time() + LEASE + 1
+        for now in (overdue, overdue + LEASE - 1):
+            await sweeper.bury(now)
+            await sweeper.sweep(now)
+        for job in (told, untold):
+            found = await _look(store, job)
+            assert (found.status, found.attempt) == ("running", 1)
+        failure = Failure("WorkerLost", "killed: its task did not end when its time was over")
+        await sweeper.lose(told, failure, overdue)
+        await sweeper.bury(overdue + LEASE)
+        assert (await _look(store, told)).failure == failure
+        found = await _look(store, untold)
+        assert found.failure == Failure("WorkerLost", "its worker is gone")
 
     _run(tmp_path, scenario)
 
@@ -122,6 +144,12 @@ def test_names_of_workers() -> None:
     assert own.alive() is True
     assert replace(own, started="1").alive() is False
     assert replace(own, host="other/boot").alive() is None
+    assert not own.supervised()
+    child_of_this = WorkerName.own(os.getpid())
+    assert WorkerName.parse(str(child_of_this)) == child_of_this
+    assert child_of_this.supervised()
+    assert not replace(child_of_this, supervisor=(os.getpid(), "1")).supervised()
+    assert not replace(child_of_this, host="other/boot").supervised()
     for text in ("", "host", "host#x@1", "host#1@", "host#1"):
         assert WorkerName.parse(text) is None
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

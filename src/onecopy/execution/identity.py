@@ -27,28 +27,40 @@ def _started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+def _parse_process(text: str) -> tuple[int, str] | None:
+    pid, _, started = text.partition("@")
+    return (int(pid), started) if pid.isdecimal() and started else None
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerName:
-    """Host, pid and start of a process: unique, and written as `host/boot#pid@start`."""
+    """Host, pid and start of a process, unique, and of its supervisor, if it has one.
+
+    Written as `host/boot#pid@start`, and `<pid@start` of the supervisor.
+    """
 
     host: str
     pid: int
     started: str
+    supervisor: tuple[int, str] | None = None
 
     @classmethod
-    def own(cls) -> "WorkerName":
-        """Return the name of this process."""
-        return cls(_host(), os.getpid(), _started(os.getpid()) or "0")
+    def own(cls, supervisor: int | None = None) -> "WorkerName":
+        """Return the name of this process; give the pid of whoever will tell of its end."""
+        above = None if supervisor is None else (supervisor, _started(supervisor) or "0")
+        return cls(_host(), os.getpid(), _started(os.getpid()) or "0", above)
 
     @classmethod
     def parse(cls, text: str) -> "WorkerName | None":
         """Return the name that was written as a text; None if it is of another form."""
         host, _, rest = text.partition("#")
-        pid, _, started = rest.partition("@")
-        return cls(host, int(pid), started) if pid.isdigit() and started else None
+        own, _, above = rest.partition("<")
+        process = _parse_process(own)
+        return None if process is None else cls(host, *process, _parse_process(above))
 
     def __str__(self) -> str:
-        return f"{self.host}#{self.pid}@{self.started}"
+        above = "" if self.supervisor is None else "<{}@{}".format(*self.supervisor)
+        return f"{self.host}#{self.pid}@{self.started}{above}"
 
     def alive(self) -> bool | None:
         """Return whether the process runs; None where that cannot be seen from here."""
@@ -57,3 +69,10 @@ class WorkerName:
         if not Path("/proc/self/stat").exists():
             return None
         return _started(self.pid) == self.started
+
+    def supervised(self) -> bool:
+        """Return whether its supervisor runs, on this host: it will tell of this worker's end."""
+        if self.host != _host() or self.supervisor is None:
+            return False
+        pid, started = self.supervisor
+        return _started(pid) == started

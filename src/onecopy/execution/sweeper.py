@@ -1,6 +1,12 @@
 """What any process may do for all: keep leases of the living, and pick up what was left behind.
 
 Any number may sweep at once: each change is a compare-and-set in the store.
+
+Why a worker has ended is known to its supervisor alone, and whoever changes the job first has the
+last word. So a sweeper that sees that a worker of this host is gone leaves its attempts alone for
+as long as the supervisor runs: that one keeps a loss until a job worker has recorded it
+(`server.losses`). Only when a whole lease has passed since, it is not waited for any more: it may
+have no job worker left, and somebody else's could run the job.
 """
 
 import contextlib
@@ -29,42 +35,52 @@ class Sweeper:
     def __init__(self, runtime: Runtime, policy_of: PolicyOf) -> None:
         self._runtime = runtime
         self._policy_of = policy_of
-        self._suspects: set[str] = set()
-        """Tokens of attempts whose worker was gone when it was last looked at."""
+        self._gone: dict[str, float] = {}
+        """When workers were first seen to be gone whose supervisor runs."""
 
     async def sweep(self, now: float | None = None) -> None:
         """Look once at what is overdue; wake workers for what is due."""
         at = time.time() if now is None else now
         store = self._runtime.store
         overdue = await store.overdue(now=at)
-        alive: set[str] = set()
+        kept: set[str] = set()
         for job in overdue:
             if job.status == "queued":
                 await self._apply(job, Expire())
-            elif job.lease is not None and _is_alive(job.lease.worker):
-                # It may be in C code that lets nobody else run: whoever sees that it lives
-                # lengthens its lease for it.
-                alive.add(job.lease.worker)
+            elif job.lease is not None and self._is_in_hands(job.lease.worker, at):
+                kept.add(job.lease.worker)
             else:
                 await self.lose(job, Failure("WorkerLost", "its worker is gone"), at)
-        if alive:
-            await store.extend(sorted(alive), until=at + LEASE)
+        if kept:
+            await store.extend(sorted(kept), until=at + LEASE)
         await store.prune(now=at)
 
-    async def bury(self) -> None:
-        """End the attempts of all workers of this host that are gone, before their lease is over.
-
-        Whoever started them tells at once, and knows why; but it may be gone too. So only workers
-        that were gone the last time as well.
-        """
-        suspects, self._suspects = self._suspects, set()
+    async def bury(self, now: float | None = None) -> None:
+        """End the attempts of workers of this host that are gone, before their lease is over."""
+        at = time.time() if now is None else now
         for job in await self._runtime.store.find(Filter(statuses=["running"], limit=_MOST)):
             name = None if job.lease is None else WorkerName.parse(job.lease.worker)
-            if job.lease is None or name is None or name.alive() is not False:
+            if name is None or name.alive() is not False or self._will_be_told(name, at):
                 continue
-            self._suspects.add(job.lease.token)
-            if job.lease.token in suspects:
-                await self.lose(job, Failure("WorkerLost", "its worker is gone"), time.time())
+            await self.lose(job, Failure("WorkerLost", "its worker is gone"), at)
+
+    def _is_in_hands(self, worker: str, now: float) -> bool:
+        """Whether a worker lives, or its end is its supervisor's to tell.
+
+        One that lives may be in C code that lets nobody else run: whoever sees that it lives
+        lengthens its lease for it.
+        """
+        name = WorkerName.parse(worker)
+        if name is None:
+            return False
+        alive = name.alive()
+        return alive is True or (alive is False and self._will_be_told(name, now))
+
+    def _will_be_told(self, name: WorkerName, now: float) -> bool:
+        if not name.supervised():
+            return False
+        self._gone = {each: at for each, at in self._gone.items() if now - at < 3 * LEASE}
+        return now - self._gone.setdefault(str(name), now) < LEASE
 
     async def lose(self, job: Job, failure: Failure, now: float) -> None:
         """End an attempt whose worker is gone; it counts."""
@@ -86,8 +102,3 @@ class Sweeper:
         with contextlib.suppress(NotAllowed, KeyError):
             return await self._runtime.change(job.id, change)
         return None
-
-
-def _is_alive(worker: str) -> bool:
-    name = WorkerName.parse(worker)
-    return name is not None and name.alive() is True

@@ -8,6 +8,7 @@ import sys
 import time
 
 from onecopy.server.channel import Channel, Closed
+from onecopy.server.losses import Losses
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ class Run:
         self.slots: set[int] = set()
         self.unknown_exits: dict[int, int] = {}
         """Wait statuses of children that had not said yet which worker they are, by pid."""
-
-        self.tell_lost: Callable[[dict[str, Any]], None] = lambda message: None
-        """Tells job workers that one of them is gone."""
+        self.losses = Losses()
 
     def keep_exit(self, pid: int, status: int) -> None:
         """Keep the status of a child that nobody knows: its first message may be on its way."""
@@ -316,11 +315,22 @@ class Generation:
                 self.worker_gone(worker, self.run.unknown_exits.pop(worker.pid))
         elif event == "ready" and worker.state == "starting":
             worker.state = "ready"
-            worker.name = message.get("worker")
             worker.started = time.monotonic()
+            self._note(worker, message)
             self._changed(self)
         elif event == "retire":
             self.retire(worker, message["reason"])
+        else:
+            self._note(worker, message)
+
+    def _note(self, worker: Worker, message: dict[str, Any]) -> None:
+        """Note what counts even when its sender has died since."""
+        if message["event"] == "ready":
+            worker.name = message.get("worker")
+            if worker.name is not None:
+                self.run.losses.join(worker.channel)
+        elif message["event"] == "recorded":
+            self.run.losses.recorded(worker.channel, message["worker"])
 
     def retire(self, worker: Worker, reason: str) -> None:
         """Replace a worker: another one first, then this one drains."""
@@ -335,10 +345,11 @@ class Generation:
         at_once = worker.state == "starting" or (
             time.monotonic() - worker.started < 1 and self.run.scoreboard.accepted(worker.slot) == 0
         )
+        self._hear_last_words(worker)
         self._forget(worker)
         if worker.name is not None:
             reason = worker.doom or f"its worker {describe_exit(status)}"
-            self.run.tell_lost({"command": "lost", "worker": worker.name, "reason": reason})
+            self.run.losses.add(worker.name, reason)
         if expected:
             self._changed(self)
             return
@@ -353,6 +364,15 @@ class Generation:
             self._quick_deaths = 0
         self._changed(self)
 
+    def _hear_last_words(self, worker: Worker) -> None:
+        """Read what it has sent before it died: it may have claimed since it said its name."""
+        try:
+            while messages := worker.channel.receive():
+                for message in messages:
+                    self._note(worker, message)
+        except Closed:
+            pass
+
     def _wait_longer(self) -> None:
         self._quick_deaths += 1
         if self.promoted and self._quick_deaths > _TRIES:
@@ -361,6 +381,7 @@ class Generation:
             self.run.narrator.warning(f"workers die at once: the next is forked in {wait:.1f} s")
 
     def _forget(self, worker: Worker) -> None:
+        self.run.losses.leave(worker.channel)
         if worker.channel.fileno() >= 0:
             self.run.poller.unwatch(worker.channel.fileno())
             worker.channel.close()

@@ -94,7 +94,7 @@ class JobWorker:
         self._slot = slot
         self._channel = channel
         self._scoreboard = scoreboard
-        self._name = str(WorkerName.own())
+        self._name = str(WorkerName.own(os.getppid()))
         self._main = threading.get_ident()
         self._inbox: queue.SimpleQueue[Running | None] = queue.SimpleQueue()
         self._armed: Running | None = None
@@ -469,10 +469,21 @@ class JobWorker:
             self._stopping.set()
 
     async def _lose(self, message: dict[str, str]) -> None:
-        """Record the end of another worker of this run, as the supervisor saw it."""
+        """Record the end of another worker of this run, as the supervisor saw it, and say so."""
         sweeper = Sweeper(self._runtime, self._policy_of)
-        with contextlib.suppress(Unavailable):
-            await sweeper.lose_worker(message["worker"], Failure("WorkerLost", message["reason"]))
+        failure = Failure("WorkerLost", message["reason"])
+        while True:
+            try:
+                await sweeper.lose_worker(message["worker"], failure)
+                break
+            except Unavailable:
+                await asyncio.sleep(_RETRY_STORE)
+            except Exception:
+                # Nobody else would fare better: what is left is ended when its lease is over.
+                _logger.exception("what a lost worker had cannot be ended")
+                break
+        with contextlib.suppress(Closed):
+            self._channel.send({"event": "recorded", "worker": message["worker"]})
 
     async def _drain(self) -> None:
         """Let attempts end; give back what has not ended when the time is over."""

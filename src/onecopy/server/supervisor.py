@@ -16,7 +16,6 @@ import sys
 import time
 
 from onecopy.server import figures
-from onecopy.server.channel import Closed
 from onecopy.server.control_server import ControlServer, socket_names
 from onecopy.server.generation import Generation, Run, describe_exit
 from onecopy.server.limits import Limits
@@ -55,7 +54,6 @@ class Supervisor:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._settings = run.settings
-        run.tell_lost = self._tell_lost
         self._limits = Limits(run)
         self._started = time.monotonic()
         self._number = 0
@@ -71,8 +69,6 @@ class Supervisor:
         self._outcome: dict[str, Any] | None = None
         """Of a reload, to be told once no old worker accepts any more."""
         self._watcher: int | None = None
-        self._untold: list[dict[str, Any]] = []
-        """Losses of job workers that no job worker was there to record."""
         self._exit_code: int | None = None
 
     def serve(self) -> int:
@@ -139,8 +135,6 @@ class Supervisor:
 
     def _changed(self, generation: Generation) -> None:
         """React to a change in a generation; called by it."""
-        if self._untold:
-            self._tell_the_untold()
         if self._stopping is not None:
             self._stop_further()
         elif generation is self._next:
@@ -293,24 +287,6 @@ class Supervisor:
                     generation.worker_gone(worker, status)
                     return
         self._run.keep_exit(pid, status)
-
-    def _tell_lost(self, message: dict[str, Any]) -> None:
-        """Tell every job worker that one is gone; if there is none, the next that is ready."""
-        told = False
-        for worker in self._workers():
-            if worker.role == "job" and worker.state == "ready" and worker.doom is None:
-                try:
-                    worker.channel.send(message)
-                    told = True
-                except Closed:
-                    continue
-        if not told:
-            self._untold.append(message)
-
-    def _tell_the_untold(self) -> None:
-        untold, self._untold = self._untold, []
-        for message in untold:
-            self._tell_lost(message)
 
     def _start_watcher(self) -> None:
         numbers = (self._run.settings_fd, os.getpid())
