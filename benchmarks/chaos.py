@@ -203,7 +203,7 @@ class Chaos:
             jobs: list[Job] = []
             for first in range(0, len(self._accepted), 500):
                 jobs += await store.get(self._accepted[first : first + 500])
-            return [(job, await store.history(job.id) if histories else []) for job in jobs]
+            return [(job, await store.events({job.id: -1}) if histories else []) for job in jobs]
         finally:
             await store.close()
 

@@ -1,29 +1,36 @@
 """The state machine: a table of every change in every status, and all that can be reached."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 
 from onecopy.jobs import (
+    ELSEWHERE,
     FINAL,
     Advance,
     Cancel,
     Cancelled,
     Change,
     Claim,
+    Elsewhere,
     Expire,
     Fail,
     Failure,
     Job,
     Lease,
+    Line,
+    Log,
+    Lose,
     NotAllowed,
     Progress,
     Release,
     Requeue,
     Succeed,
+    accepted,
     apply,
     describe,
     expired,
@@ -52,6 +59,7 @@ STATES: Final = {
     "expired": QUEUED,
     "waiting": WAITING,
     "running": RUNNING,
+    "overdue": replace(RUNNING, lease=Lease("token", "worker", NOW)),
     "last": LAST,
     "cancelling": CANCELLING,
     "succeeded": SUCCEEDED,
@@ -64,15 +72,28 @@ CHANGES: Final[dict[str, Change]] = {
     "succeed": Succeed("token", "2"),
     "fail": Fail("token", WHY),
     "retry": Fail("token", WHY, NOW + 5),
+    "lose": Lose("token", WHY, NOW + 5),
     "release": Release("token"),
     "cancelled": Cancelled("token"),
     "advance": Advance("token", Progress(1, 2)),
+    "log": Log("token", [Line(NOW, "INFO", "app", "line")]),
+    "elsewhere": Elsewhere("token", NOW + 60),
     "cancel": Cancel(),
     "expire": Expire(),
     "requeue": Requeue(),
 }
 
-OF_ATTEMPT: Final = ("succeed", "fail", "retry", "release", "cancelled", "advance")
+OF_ATTEMPT: Final = (
+    "succeed",
+    "fail",
+    "retry",
+    "lose",
+    "release",
+    "cancelled",
+    "advance",
+    "log",
+    "elsewhere",
+)
 
 # What each change makes of each state: the status after it, the kind of its event. "same": nothing
 # changes. What is not in the table is not allowed.
@@ -88,11 +109,24 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("running", "release"): ("queued", "released"),
     ("running", "advance"): ("running", "progress"),
     ("running", "cancel"): ("running", "cancelling"),
+    ("running", "log"): ("running", "log"),
+    ("running", "elsewhere"): ("running", "elsewhere"),
+    ("overdue", "succeed"): ("succeeded", "succeeded"),
+    ("overdue", "fail"): ("failed", "failed"),
+    ("overdue", "retry"): ("queued", "retry"),
+    ("overdue", "lose"): ("queued", "retry"),
+    ("overdue", "release"): ("queued", "released"),
+    ("overdue", "advance"): ("running", "progress"),
+    ("overdue", "log"): ("running", "log"),
+    ("overdue", "elsewhere"): ("running", "elsewhere"),
+    ("overdue", "cancel"): ("running", "cancelling"),
     ("last", "succeed"): ("succeeded", "succeeded"),
     ("last", "fail"): ("failed", "failed"),
     ("last", "retry"): ("failed", "failed"),
     ("last", "release"): ("queued", "released"),
     ("last", "advance"): ("running", "progress"),
+    ("last", "log"): ("running", "log"),
+    ("last", "elsewhere"): ("running", "elsewhere"),
     ("last", "cancel"): ("running", "cancelling"),
     ("cancelling", "succeed"): ("succeeded", "succeeded"),
     ("cancelling", "fail"): ("cancelled", "cancelled"),
@@ -100,6 +134,8 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("cancelling", "release"): ("cancelled", "cancelled"),
     ("cancelling", "cancelled"): ("cancelled", "cancelled"),
     ("cancelling", "advance"): ("running", "progress"),
+    ("cancelling", "log"): ("running", "log"),
+    ("cancelling", "elsewhere"): ("running", "elsewhere"),
     ("cancelling", "cancel"): ("running", "same"),
     ("succeeded", "cancel"): ("succeeded", "same"),
     ("failed", "cancel"): ("failed", "same"),
@@ -124,8 +160,9 @@ def test_every_change_in_every_state(state: str, change: str) -> None:
     if kind == "same":
         assert after is before
         return
-    event = describe(before, after, NOW)
-    assert (event.job, event.number, event.at, event.kind) == ("j", before.version + 1, NOW, kind)
+    event = describe(before, CHANGES[change], after, NOW)
+    assert (event.job, event.number, event.at) == ("j", before.version + 1, NOW)
+    assert (event.kind, event.status, event.final) == (kind, status, status in FINAL)
 
 
 @pytest.mark.parametrize("change", OF_ATTEMPT)
@@ -142,6 +179,19 @@ def test_a_claim_forgets_how_far_the_attempt_before_came() -> None:
     assert after.started_at == NOW + 1
 
 
+def test_a_lease_that_was_lengthened_is_not_lost() -> None:
+    with pytest.raises(NotAllowed, match="still under its lease"):
+        apply(RUNNING, CHANGES["lose"], NOW + 29.9)
+    assert apply(RUNNING, CHANGES["lose"], NOW + 30).status == "queued"
+
+
+def test_an_outcome_from_elsewhere_has_the_same_token() -> None:
+    left = apply(RUNNING, CHANGES["elsewhere"], NOW)
+    assert left.lease == Lease("token", ELSEWHERE, NOW + 60)
+    assert apply(left, CHANGES["succeed"], NOW + 50).status == "succeeded"
+    assert apply(left, CHANGES["lose"], NOW + 60).status == "queued"
+
+
 def test_the_boundaries_of_due_and_expired() -> None:
     job = replace(QUEUED, due_at=NOW, expires_at=NOW + 1)
     with pytest.raises(NotAllowed, match="not due"):
@@ -152,17 +202,17 @@ def test_the_boundaries_of_due_and_expired() -> None:
         apply(job, Claim(LEASE), NOW + 1)
     assert [expired(job, NOW + late) for late in (0, 0.999, 1, 2)] == [False, False, True, True]
     assert not expired(replace(RUNNING, expires_at=NOW), NOW + 5)
+    assert apply(job, Claim(LEASE), NOW).expires_at is None
 
 
 def test_what_a_failed_attempt_leaves() -> None:
     retried = apply(replace(RUNNING, progress=Progress(5)), CHANGES["retry"], NOW)
     assert (retried.due_at, retried.attempt, retried.failure) == (NOW + 5, 1, WHY)
     assert (retried.lease, retried.progress, retried.finished_at) == (None, None, None)
-    event = describe(RUNNING, retried, NOW)
+    event = describe(RUNNING, CHANGES["retry"], retried, NOW)
     assert event.data == {
         "attempt": 1,
-        "type": "ValueError",
-        "message": "why",
+        "error": {"type": "ValueError", "message": "why"},
         "due_at": NOW + 5,
     }
 
@@ -220,6 +270,7 @@ def reachable() -> Iterator[Step]:
     moments: dict[str, Callable[[Job], float]] = {
         "claim": lambda job: job.due_at,
         "expire": lambda _: NOW + 9,
+        "lose": lambda _: NOW + 60,
     }
     for _ in range(8):
         behind: list[Job] = front
@@ -260,13 +311,16 @@ def test_every_step_is_one_event_or_none() -> None:
             assert step.change == "cancel"
             continue
         assert step.after.version == step.before.version + 1
-        kind = describe(step.before, step.after, NOW).kind
+        kind = describe(step.before, CHANGES[step.change], step.after, NOW).kind
         expected = {
             "claim": {"claimed"},
             "succeed": {"succeeded"},
             "fail": {"failed", "cancelled"},
             "retry": {"retry", "failed", "cancelled"},
+            "lose": {"retry", "failed", "cancelled"},
             "release": {"released", "cancelled"},
+            "log": {"log"},
+            "elsewhere": {"elsewhere"},
             "cancelled": {"cancelled"},
             "advance": {"progress"},
             "cancel": {"cancelling", "cancelled"},
@@ -286,10 +340,10 @@ def test_only_running_it_again_leaves_a_final_status() -> None:
 def test_a_history_can_be_read_without_the_jobs() -> None:
     """Versions follow one another, and an event carries what a reader needs."""
     job = replace(QUEUED, expires_at=None)
-    events = [describe(None, job, NOW)]
+    events = [accepted(job)]
     for change in ("claim", "advance", "retry"):
         before, job = job, apply(job, CHANGES[change], NOW)
-        events.append(describe(before, job, NOW))
+        events.append(describe(before, CHANGES[change], job, NOW))
     assert [event.kind for event in events] == ["accepted", "claimed", "progress", "retry"]
     assert all(later.number == event.number + 1 for event, later in pairwise(events))
     assert events[0].data == {"task": "t", "due_at": NOW}

@@ -3,7 +3,7 @@
 ::
 
     queued ──claim──> running ──succeed──> succeeded
-      │  ^               ├──────fail─────> failed
+      │  ^               ├───fail, lose──> failed
       │  └──retry, lose──┤
       │     release      └──cancel──────> cancelled
       ├──cancel──────────────────────────> cancelled
@@ -17,20 +17,54 @@ Times are seconds since 1970 in UTC, as `time.time()` gives them.
 """
 
 import secrets
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 type Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
+type Kind = Literal[
+    "accepted",
+    "claimed",
+    "progress",
+    "log",
+    "elsewhere",
+    "cancelling",
+    "retry",
+    "released",
+    "requeued",
+    "succeeded",
+    "failed",
+    "cancelled",
+]
+
 FINAL: Final[frozenset[Status]] = frozenset({"succeeded", "failed", "cancelled"})
+_STATUSES: Final[dict[Kind, Status]] = {
+    "accepted": "queued",
+    "claimed": "running",
+    "progress": "running",
+    "log": "running",
+    "elsewhere": "running",
+    "cancelling": "running",
+    "retry": "queued",
+    "released": "queued",
+    "requeued": "queued",
+    "succeeded": "succeeded",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+ELSEWHERE: Final = "elsewhere"
+"""In place of a worker's name, for an attempt whose outcome comes from outside."""
 
 
 class NotAllowed(Exception):
     """A job's status does not allow a change; or the attempt is not the caller's any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True, gc=False):
     """Why an attempt or a job failed.
 
     type: the exception's qualified name, or a word of ours (`TimeLimitReached`, `WorkerLost`, ...).
@@ -42,8 +76,7 @@ class Failure:
     traceback: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True, gc=False):
     """How far an attempt has come: `done` of `total` (None where that is not known)."""
 
     done: float = 0
@@ -51,8 +84,7 @@ class Progress:
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True, gc=False):
     """A worker's right to run one attempt, until a time."""
 
     token: str
@@ -60,8 +92,7 @@ class Lease:
     until: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(Struct, frozen=True, gc=False, kw_only=True):
     """One accepted request to run a task."""
 
     id: str
@@ -79,7 +110,7 @@ class Job:
     due_at: float
     """Not to be claimed before."""
     expires_at: float | None = None
-    """Failed if it was not claimed by then."""
+    """Failed if it was not claimed by then; None once it was."""
     started_at: float | None = None
     """Of the last attempt."""
     finished_at: float | None = None
@@ -99,6 +130,8 @@ class Job:
     idempotency_key: str | None = None
     fingerprint: str | None = None
     """Of task and arguments, to tell a repeated request from another one under the same key."""
+    callbacks: tuple[str, ...] = ()
+    """URLs that are told how it ended."""
     version: int = 0
     """Grows by one with each change: the number of its last event."""
 
@@ -108,21 +141,50 @@ class Job:
         return self.status in FINAL
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """One change in the history of a job.
 
     number: the version of the job that it led to, from 0.
-    kind: "accepted", "claimed", "progress", "cancelling", "retry", "released", "requeued",
-        "succeeded", "failed", "cancelled".
-    data: what belongs to it: attempt, worker, failure, the time of the next try, ...
+    data: what belongs to it, as JSON has it, under the job's own names::
+
+        accepted    task, due_at
+        claimed     attempt, worker
+        progress    progress: done, total, message
+        log         lines: each with at, level, logger, message
+        elsewhere   until
+        cancelling
+        retry       attempt, error: type, message; due_at
+        released    attempt
+        requeued
+        succeeded   attempt
+        failed      attempt, error: type, message
+        cancelled   attempt; error, if the attempt ended with one
     """
 
     job: str
     number: int
     at: float
-    kind: str
-    data: dict[str, object]
+    kind: Kind
+    data: dict[str, Any]
+
+    @property
+    def status(self) -> Status:
+        """The job's status after it."""
+        return _STATUSES[self.kind]
+
+    @property
+    def final(self) -> bool:
+        """Whether it ended the job."""
+        return self.status in FINAL
+
+
+class Line(Struct, frozen=True, gc=False):
+    """A line that a task has logged."""
+
+    at: float
+    level: str
+    logger: str
+    message: str
 
 
 def new_id() -> str:
@@ -130,23 +192,25 @@ def new_id() -> str:
     return secrets.token_urlsafe(18)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+def new_token() -> str:
+    """Return the token of an attempt: 192 random bits, as 32 URL-safe characters."""
+    return secrets.token_urlsafe(24)
+
+
+class Claim(Struct, frozen=True, gc=False):
     """Begin an attempt."""
 
     lease: Lease
 
 
-@dataclass(frozen=True, slots=True)
-class Succeed:
+class Succeed(Struct, frozen=True, gc=False):
     """End the running attempt, and the job, with a result (JSON)."""
 
     token: str
     result: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(Struct, frozen=True, gc=False):
     """End the running attempt; the job too, unless a retry is wanted and attempts are left."""
 
     token: str
@@ -154,44 +218,62 @@ class Fail:
     retry_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
-    """Give a running attempt back, not counted: its worker stops."""
+class Lose(Struct, frozen=True, gc=False):
+    """End an attempt whose lease is over, as `Fail` does; not one whose lease was lengthened."""
+
+    token: str
+    failure: Failure
+    retry_at: float | None = None
+
+
+class Release(Struct, frozen=True, gc=False):
+    """Give a running attempt back, not counted: its worker stops, or never began it."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Cancelled:
+class Cancelled(Struct, frozen=True, gc=False):
     """End a running attempt that was asked to be cancelled."""
 
     token: str
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(Struct, frozen=True, gc=False):
     """Note how far the running attempt has come."""
 
     token: str
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Log(Struct, frozen=True, gc=False):
+    """Note what the running attempt has logged."""
+
+    token: str
+    lines: Sequence[Line]
+
+
+class Elsewhere(Struct, frozen=True, gc=False):
+    """Leave the outcome of the running attempt to whoever has its token, until a time."""
+
+    token: str
+    until: float
+
+
+class Cancel(Struct, frozen=True, gc=False):
     """Cancel at once while queued; ask a running attempt to end; leave what is final."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expire:
+class Expire(Struct, frozen=True, gc=False):
     """Fail a job that nobody claimed in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Requeue:
+class Requeue(Struct, frozen=True, gc=False):
     """Run a failed or cancelled job again, by hand: all its attempts anew."""
 
 
-type Change = Claim | Succeed | Fail | Release | Cancelled | Advance | Cancel | Expire | Requeue
+type _EndOfAttempt = Succeed | Fail | Lose | Release | Cancelled
+type _OfAttempt = _EndOfAttempt | Advance | Log | Elsewhere
+type Change = Claim | _OfAttempt | Cancel | Expire | Requeue
 
 
 def apply(job: Job, change: Change, now: float) -> Job:
@@ -215,24 +297,35 @@ def apply(job: Job, change: Change, now: float) -> Job:
             return _of_attempt(job, change, now)
 
 
-def _of_attempt(
-    job: Job, change: Succeed | Fail | Release | Cancelled | Advance, now: float
-) -> Job:
+def _of_attempt(job: Job, change: _OfAttempt, now: float) -> Job:
+    match change:
+        case Advance(_, progress):
+            return replace(job, progress=progress, version=job.version + 1)
+        case Log():
+            return replace(job, version=job.version + 1)
+        case Elsewhere(token, until):
+            lease = Lease(token, ELSEWHERE, until)
+            return replace(job, lease=lease, version=job.version + 1)
+        case _:
+            return _end_attempt(job, change, now)
+
+
+def _end_attempt(job: Job, change: _EndOfAttempt, now: float) -> Job:
     match change:
         case Succeed(_, result):
             return _end(job, "succeeded", now, result=result)
         case Fail(_, failure, retry_at):
             return _fail(job, failure, retry_at, now)
+        case Lose(_, failure, retry_at):
+            if job.lease is not None and job.lease.until > now:
+                raise NotAllowed(f"the attempt of job {job.id} is still under its lease")
+            return _fail(job, failure, retry_at, now)
         case Release():
-            if job.cancelling:
-                return _end(job, "cancelled", now)
-            return replace(_queued(job, now), attempt=job.attempt - 1)
+            return _release(job, now)
         case Cancelled():
             if not job.cancelling:
                 raise NotAllowed(f"nobody asked to cancel job {job.id}")
             return _end(job, "cancelled", now)
-        case Advance(_, progress):
-            return replace(job, progress=progress, version=job.version + 1)
 
 
 def expired(job: Job, now: float) -> bool:
@@ -249,6 +342,7 @@ def _claim(job: Job, lease: Lease, now: float) -> Job:
         job,
         status="running",
         attempt=job.attempt + 1,
+        expires_at=None,
         started_at=now,
         lease=lease,
         progress=None,
@@ -285,6 +379,12 @@ def _fail(job: Job, failure: Failure, retry_at: float | None, now: float) -> Job
     return replace(_queued(job, retry_at), failure=failure)
 
 
+def _release(job: Job, now: float) -> Job:
+    if job.cancelling:
+        return _end(job, "cancelled", now)
+    return replace(_queued(job, now), attempt=job.attempt - 1)
+
+
 def _queued(job: Job, due_at: float) -> Job:
     return replace(
         job,
@@ -317,28 +417,43 @@ def _end(
     )
 
 
-def describe(before: Job | None, after: Job, now: float) -> Event:
-    """Return the event of a change, for the history; `before` is None when it was accepted."""
-    kind, data = _kind(before, after)
+def accepted(job: Job) -> Event:
+    """Return the first event of a job, for the history."""
+    data: dict[str, Any] = {"task": job.task, "due_at": job.due_at}
+    return Event(job.id, job.version, job.created_at, "accepted", data)
+
+
+def describe(before: Job, change: Change, after: Job, now: float) -> Event:
+    """Return the event of a change, for the history."""
+    kind, data = _kind(before, change, after)
     return Event(after.id, after.version, now, kind, data)
 
 
-def _kind(before: Job | None, after: Job) -> tuple[str, dict[str, object]]:
-    if before is None:
-        return "accepted", {"task": after.task, "due_at": after.due_at}
-    if after.status == "running" and before.status == "queued":
-        worker = after.lease.worker if after.lease is not None else None
-        return "claimed", {"attempt": after.attempt, "worker": worker}
-    if after.status == "running":
-        return ("cancelling", {}) if after.cancelling != before.cancelling else ("progress", {})
-    failure = after.failure
-    data: dict[str, object] = {"attempt": before.attempt}
-    if failure is not None:
-        data |= {"type": failure.type, "message": failure.message}
-    if after.status != "queued":
-        return after.status, data
-    if before.status in FINAL:
-        return "requeued", {}
-    if after.attempt < before.attempt:
-        return "released", {"attempt": before.attempt}
-    return "retry", {**data, "due_at": after.due_at}
+def _kind(before: Job, change: Change, after: Job) -> tuple[Kind, dict[str, Any]]:
+    match change:
+        case Claim(lease):
+            return "claimed", {"attempt": after.attempt, "worker": lease.worker}
+        case Advance(_, progress):
+            return "progress", {"progress": asdict(progress)}
+        case Log(_, lines):
+            return "log", {"lines": [asdict(line) for line in lines]}
+        case Elsewhere(_, until):
+            return "elsewhere", {"until": until}
+        case Requeue():
+            return "requeued", {}
+        case _ if after.status == "running":
+            return "cancelling", {}
+        case _:
+            return _kind_of_end(before, after)
+
+
+def _kind_of_end(before: Job, after: Job) -> tuple[Kind, dict[str, Any]]:
+    data: dict[str, Any] = {"attempt": before.attempt}
+    if after.status == "queued" and after.attempt < before.attempt:
+        return "released", data
+    if after.failure is not None:
+        data["error"] = {"type": after.failure.type, "message": after.failure.message}
+    if after.status == "queued":
+        return "retry", data | {"due_at": after.due_at}
+    assert after.status != "running", "its attempt has ended"
+    return after.status, data

@@ -264,7 +264,7 @@ async def unknown(task: str) -> str:
 @app.get("/history/{job}")
 async def history(job: str) -> list[list[object]]:
     from onecopy.execution.connect import runtime_here
-    events = await (await runtime_here()).store.history(job)
+    events = await (await runtime_here()).store.events({job: -1})
     return [[event.number, event.kind, event.data] for event in events]
 
 @app.get("/call/{name}")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from onecopy.jobs import Event, Job, describe, new_id
+from onecopy.jobs import Event, Job, accepted, new_id
 from onecopy.stores import Filter, Unavailable, sqlite_lanes, sqlite_rows, sqlite_schema
 from onecopy.stores.sqlite import SQLiteStore
 from onecopy.testing._stores.jobs import NOW, Child, ids_of, make_job, run_open
@@ -132,17 +132,17 @@ def test_a_child_of_a_dead_writer_does_not_hold_its_lock(path: Path) -> None:
         os.close(writing)
         dying = threading.Event()
 
-        def describe_or_die(before: Job | None, after: Job, now: float) -> Event:
+        def accept_or_die(job: Job) -> Event:
             if dying.is_set():
                 os.kill(os.getpid(), signal.SIGKILL)
-            return describe(before, after, now)
+            return accepted(job)
 
         async def storm() -> None:
             await store.open()
             while True:
                 await asyncio.gather(*(accept_one(store) for _ in range(16)))
 
-        sqlite_rows.describe = describe_or_die
+        sqlite_rows.accepted = accept_or_die
         thread = threading.Thread(target=lambda: asyncio.run(storm()), daemon=True)
         thread.start()
         for _ in range(25):
@@ -559,12 +559,12 @@ def test_what_was_done_before_the_disk_failed_is_answered(
     store = SQLiteStore(path)
     jobs = [make_job(), make_job(priority=2**70), make_job(task="faulty"), make_job()]
 
-    def fail_at_third(before: Job | None, after: Job, now: float) -> Event:
-        if after.task == "faulty":
+    def fail_at_third(job: Job) -> Event:
+        if job.task == "faulty":
             raise sqlite3.OperationalError("disk I/O error")
-        return describe(before, after, now)
+        return accepted(job)
 
-    monkeypatch.setattr(sqlite_rows, "describe", fail_at_third)
+    monkeypatch.setattr(sqlite_rows, "accepted", fail_at_third)
 
     async def scenario() -> None:
         calls = [store.accept([job]) for job in jobs]

@@ -120,7 +120,7 @@ def show(job: str, follows: bool, as_json: bool, state_dir: str) -> None:
     """Show a job: arguments, result, error, history."""
 
     async def work(runtime: Runtime) -> tuple[Job, list[Event]]:
-        return await job_of(runtime, job), await runtime.store.history(job)
+        return await job_of(runtime, job), await runtime.store.events({job: -1})
 
     async def follow_it(runtime: Runtime) -> None:
         await follow(runtime, job, as_json=as_json)

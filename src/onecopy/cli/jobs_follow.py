@@ -47,7 +47,7 @@ async def follow(runtime: Runtime, job: str, *, as_json: bool) -> None:
             while True:
                 changed.clear()
                 found = await job_of(runtime, job)
-                history = await runtime.store.history(job)
+                history = await runtime.store.events({job: -1})
                 show(found, history)
                 if found.final:
                     return

@@ -3,9 +3,9 @@
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from typing import Final
 
+from msgspec.structs import asdict
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -179,13 +179,13 @@ def timeline(history: Sequence[Event], *, after: int = -1) -> Iterator[str]:
 
 def _words(event: Event) -> str:
     said = event.kind
-    attempt, worker, error = (event.data.get(key) for key in ("attempt", "worker", "type"))
+    attempt, worker, error = (event.data.get(key) for key in ("attempt", "worker", "error"))
     if attempt and event.kind != "released":
         said += f", attempt {attempt}"
     if worker:
         said += f", by {worker}"
     if error:
-        said += f": {error}: {event.data.get('message')}"
+        said += f": {error['type']}: {error['message']}"
     due_at = event.data.get("due_at")
     if isinstance(due_at, int | float) and due_at > event.at:
         said += f"; due {local(due_at, spec='milliseconds')}"

@@ -18,7 +18,7 @@ from typing import Final
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
-from onecopy.jobs import Expire, Fail, Failure, Job, NotAllowed
+from onecopy.jobs import ELSEWHERE, Expire, Fail, Failure, Job, Lease, Lose, NotAllowed
 from onecopy.stores import Filter
 
 LEASE: Final = 30.0
@@ -49,8 +49,8 @@ class Sweeper:
                 await self._apply(job, Expire())
             elif job.lease is not None and self._is_in_hands(job.lease.worker, at):
                 kept.add(job.lease.worker)
-            else:
-                await self.lose(job, Failure("WorkerLost", "its worker is gone"), at)
+            elif job.lease is not None:
+                await self._lose_overdue(job, job.lease, at)
         if kept:
             await store.extend(sorted(kept), until=at + LEASE)
         await store.prune(now=at)
@@ -82,14 +82,28 @@ class Sweeper:
         self._gone = {each: at for each, at in self._gone.items() if now - at < 3 * LEASE}
         return now - self._gone.setdefault(str(name), now) < LEASE
 
+    async def _lose_overdue(self, job: Job, lease: Lease, now: float) -> None:
+        if lease.worker == ELSEWHERE:
+            failure = Failure("OutcomeOverdue", "its outcome was to come from elsewhere: none came")
+            await self._end(job, Lose(lease.token, failure))
+        else:
+            failure = Failure("WorkerLost", "its worker is gone")
+            await self._end(job, Lose(lease.token, failure, self._retry_at(job, now)))
+
     async def lose(self, job: Job, failure: Failure, now: float) -> None:
-        """End an attempt whose worker is gone; it counts."""
-        if job.lease is None:
+        """End an attempt whose worker is gone for certain, whatever its lease; it counts."""
+        if job.lease is not None:
+            await self._end(job, Fail(job.lease.token, failure, self._retry_at(job, now)))
+
+    def _retry_at(self, job: Job, now: float) -> float:
+        return now + self._policy_of(job.task).delay(job.attempt)
+
+    async def _end(self, job: Job, change: Fail | Lose) -> None:
+        changed = await self._apply(job, change)
+        if changed is None:
             return
-        retry_at = now + self._policy_of(job.task).delay(job.attempt)
-        _logger.warning("job %s: attempt %s lost: %s", job.id, job.attempt, failure.message)
-        changed = await self._apply(job, Fail(job.lease.token, failure, retry_at))
-        if changed is not None and changed.status == "queued":
+        _logger.warning("job %s: attempt %s lost: %s", job.id, job.attempt, change.failure.message)
+        if changed.status == "queued":
             await self._runtime.engine.ring(changed.queue)
 
     async def lose_worker(self, worker: str, failure: Failure) -> None:
@@ -97,7 +111,7 @@ class Sweeper:
         for job in await self._runtime.store.running(worker):
             await self.lose(job, failure, time.time())
 
-    async def _apply(self, job: Job, change: Expire | Fail) -> Job | None:
+    async def _apply(self, job: Job, change: Expire | Fail | Lose) -> Job | None:
         # Somebody else has swept it, or it has ended after all.
         with contextlib.suppress(NotAllowed, KeyError):
             return await self._runtime.change(job.id, change)

@@ -111,8 +111,12 @@ class Store(Protocol):
         """Return the jobs that exist, in no order."""
         ...
 
-    async def history(self, job: str, *, after: int = -1) -> list[Event]:
-        """Return the events of a job with numbers over `after`, in order; none if it is unknown."""
+    async def events(self, after: Mapping[str, int], *, limit: int | None = None) -> list[Event]:
+        """Return the events of jobs with numbers over those given, each job's in order.
+
+        after: a number for each job; -1 for its whole history. An unknown job has none. With a
+        limit: the first so many; there may be more.
+        """
         ...
 
     async def extend(self, workers: Sequence[str], *, until: float) -> None:

@@ -1,13 +1,25 @@
 """A store in the memory of one process: for tests, and to read before writing another one."""
 
-import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
-from onecopy.jobs import Change, Claim, Event, Job, Lease, Status, apply, describe, expired
+from msgspec.structs import replace
+
+from onecopy.jobs import (
+    Change,
+    Claim,
+    Event,
+    Job,
+    Lease,
+    Status,
+    accepted,
+    apply,
+    describe,
+    expired,
+    new_token,
+)
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, spans
 
 
@@ -36,7 +48,8 @@ class MemoryStore:
             if max_queued is not None:
                 self._must_have_room(new.values(), max_queued)
             for job in new.values():
-                self._record(None, job, job.created_at)
+                self._jobs[job.id] = job
+                self._events[job.id] = [accepted(job)]
             return answer
 
     def _on_record(self, job: Job, new: dict[str, Job]) -> Job | None:
@@ -55,10 +68,11 @@ class MemoryStore:
             if queued + sum(job.queue == queue for job in new) > max_queued:
                 raise QueueFull(f"the queue {queue!r} has its bound of {max_queued} jobs")
 
-    def _record(self, before: Job | None, after: Job, now: float) -> Job:
+    def _change(self, before: Job, change: Change, now: float) -> Job:
+        after = apply(before, change, now)
         if after is not before:
             self._jobs[after.id] = after
-            self._events.setdefault(after.id, []).append(describe(before, after, now))
+            self._events[after.id].append(describe(before, change, after, now))
         return after
 
     async def claim(
@@ -76,27 +90,28 @@ class MemoryStore:
             )
             due.sort(key=lambda job: (queues.index(job.queue), -job.priority, job.due_at))
             return [
-                self._record(
-                    job, apply(job, Claim(Lease(secrets.token_hex(16), worker, until)), now), now
-                )
+                self._change(job, Claim(Lease(new_token(), worker, until)), now)
                 for job in due[:limit]
             ]
 
     async def change(self, job: str, change: Change, *, now: float) -> Job:
         """Apply a change."""
         with self._lock:
-            before = self._jobs[job]
-            return self._record(before, apply(before, change, now), now)
+            return self._change(self._jobs[job], change, now)
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""
         with self._lock:
             return [self._jobs[job] for job in set(jobs) if job in self._jobs]
 
-    async def history(self, job: str, *, after: int = -1) -> list[Event]:
-        """Return the events of a job with numbers over `after`, in order."""
+    async def events(self, after: Mapping[str, int], *, limit: int | None = None) -> list[Event]:
+        """Return the events of jobs with numbers over those given, each job's in order."""
         with self._lock:
-            return [event for event in self._events.get(job, []) if event.number > after]
+            return [
+                event
+                for job, number in after.items()
+                for event in self._events.get(job, [])[number + 1 :]
+            ][:limit]
 
     async def extend(self, workers: Sequence[str], *, until: float) -> None:
         """Lengthen the leases of all running attempts of these workers."""

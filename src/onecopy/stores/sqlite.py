@@ -11,12 +11,11 @@ sqlite_figures.py   counts and times, kept with each change
 import asyncio
 import json
 import os
-import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from onecopy.jobs import Change, Claim, Event, Job, Lease
+from onecopy.jobs import Change, Claim, Event, Job, Lease, new_token
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
 from onecopy.stores.base import Filter, Stats
@@ -66,7 +65,7 @@ class SQLiteStore:
         def run(connection: sqlite3.Connection, figures: Figures) -> list[Job]:
             claimed: list[Job] = []
             for row in queries.due(connection, queues, now, limit):
-                lease = Lease(secrets.token_urlsafe(16), worker, until)
+                lease = Lease(new_token(), worker, until)
                 claimed.append(queries.write(connection, figures, row, Claim(lease), now))
             return claimed
 
@@ -90,9 +89,9 @@ class SQLiteStore:
             lambda connection: queries.select(connection, which, json.dumps([*jobs]))
         )
 
-    async def history(self, job: str, *, after: int = -1) -> list[Event]:
-        """Return the events of a job with numbers over `after`, in order."""
-        return await self._file.read(lambda connection: rows.events(connection, job, after))
+    async def events(self, after: Mapping[str, int], *, limit: int | None = None) -> list[Event]:
+        """Return the events of jobs with numbers over those given, each job's in order."""
+        return await self._file.read(lambda connection: rows.events(connection, after, limit))
 
     async def extend(self, workers: Sequence[str], *, until: float) -> None:
         """Lengthen the leases of all running attempts of these workers."""

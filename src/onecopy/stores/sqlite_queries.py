@@ -27,7 +27,7 @@ def write(
     before = job_of(row)
     after = apply(before, change, now)
     if after is not before:
-        update(connection, row[0], before, after, now)
+        update(connection, row[0], before, change, after, now)
         figures.add(before, -1)
         figures.add(after)
     return after

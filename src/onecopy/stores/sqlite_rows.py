@@ -2,11 +2,22 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from onecopy.jobs import Event, Failure, Job, Lease, Progress, Status, describe
+from msgspec.structs import asdict
+
+from onecopy.jobs import (
+    Change,
+    Event,
+    Failure,
+    Job,
+    Lease,
+    Progress,
+    Status,
+    accepted,
+    describe,
+)
 
 type Row = tuple[Any, ...]
 
@@ -14,7 +25,7 @@ STATUSES: Final[tuple[Status, ...]] = ("queued", "running", "succeeded", "failed
 
 _FIXED: Final = (
     "id", "task", "queue", "priority", "max_attempts", "created_at", "timeout", "keep",
-    "traceparent", "idempotency_key", "fingerprint",
+    "traceparent", "idempotency_key", "fingerprint", "callbacks",
 )  # fmt: skip
 _CHANGING: Final = (
     "status", "attempt", "due_at", "expires_at", "started_at", "finished_at", "cancelling",
@@ -40,7 +51,7 @@ def job_of(row: Row) -> Job:
     """Return the job in a row of `SELECT`."""
     (
         _, arguments, id, task, queue, priority, max_attempts, created_at, timeout, keep,  # noqa: A001
-        traceparent, idempotency_key, fingerprint, status, attempt, due_at, expires_at,
+        traceparent, idempotency_key, fingerprint, callbacks, status, attempt, due_at, expires_at,
         started_at, finished_at, cancelling, token, worker, lease_until, progress, failure,
         version, _, result,
     ) = row  # fmt: skip
@@ -68,6 +79,7 @@ def job_of(row: Row) -> Job:
         traceparent=traceparent,
         idempotency_key=idempotency_key,
         fingerprint=fingerprint,
+        callbacks=() if callbacks is None else tuple(json.loads(callbacks)),
         version=version,
     )
 
@@ -85,6 +97,7 @@ def _fixed(job: Job) -> Row:
         job.traceparent,
         job.idempotency_key,
         job.fingerprint,
+        json.dumps(job.callbacks) if job.callbacks else None,
     )
 
 
@@ -111,30 +124,35 @@ def _changing(job: Job) -> Row:
 
 
 def insert(connection: sqlite3.Connection, job: Job) -> None:
-    """Record a new job, with its first event; the time of that is when it was created."""
+    """Record a new job, with its first event."""
     seq = connection.execute(_INSERT, (*_fixed(job), *_changing(job))).lastrowid
     connection.execute(_INSERT_ARGUMENTS, (seq, job.arguments))
-    connection.execute(_INSERT_EVENT, _event_row(seq, describe(None, job, job.created_at)))
+    connection.execute(_INSERT_EVENT, _event_row(seq, accepted(job)))
 
 
-def update(connection: sqlite3.Connection, seq: int, before: Job, after: Job, now: float) -> None:
+def update(
+    connection: sqlite3.Connection, seq: int, before: Job, change: Change, after: Job, now: float
+) -> None:
     """Record a change of a job, and its event."""
     connection.execute(_UPDATE, (*_changing(after), seq))
-    connection.execute(_INSERT_EVENT, _event_row(seq, describe(before, after, now)))
+    connection.execute(_INSERT_EVENT, _event_row(seq, describe(before, change, after, now)))
 
 
 def _event_row(seq: int | None, event: Event) -> Row:
     return seq, event.number, event.at, event.kind, json.dumps(event.data)
 
 
-def events(connection: sqlite3.Connection, job: str, after: int) -> list[Event]:
-    """Return the events of a job with numbers over `after`, in order."""
+def events(
+    connection: sqlite3.Connection, after: Mapping[str, int], limit: int | None
+) -> list[Event]:
+    """Return the events of jobs with numbers over those given, each job's in order."""
     rows = connection.execute(
-        "SELECT number, at, kind, data FROM events "
-        "WHERE job = (SELECT seq FROM jobs WHERE id = ?) AND number > ? ORDER BY number",
-        (job, after),
+        "SELECT jobs.id, events.number, at, kind, data FROM json_each(?) AS asked "
+        "CROSS JOIN jobs ON jobs.id = asked.key "
+        "CROSS JOIN events ON events.job = jobs.seq AND events.number > asked.value LIMIT ?",
+        (json.dumps(after), -1 if limit is None else limit),
     )
-    return [Event(job, number, at, kind, json.loads(data)) for number, at, kind, data in rows]
+    return [Event(job, number, at, kind, json.loads(data)) for job, number, at, kind, data in rows]
 
 
 def delete(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:

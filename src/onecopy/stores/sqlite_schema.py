@@ -75,7 +75,9 @@ CREATE INDEX jobs_running ON jobs (worker) WHERE status = 'running';
 CREATE INDEX jobs_to_remove ON jobs (remove_at) WHERE remove_at IS NOT NULL;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+_CALLBACKS: Final = "ALTER TABLE jobs ADD COLUMN callbacks TEXT;"  # a JSON array, or NULL
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _CALLBACKS)
 """What makes each version of the schema out of the one before: the first of an empty file."""
 
 _FULL: Final = "the disk is full: make room, nothing else needs to be done"

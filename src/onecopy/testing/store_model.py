@@ -4,7 +4,6 @@ Needs hypothesis. A store's own tests call `check_against_model`.
 """
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
@@ -17,16 +16,21 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from msgspec.structs import replace
 
 from onecopy.jobs import (
     Advance,
     Cancel,
     Cancelled,
     Change,
+    Elsewhere,
     Expire,
     Fail,
     Failure,
     Job,
+    Line,
+    Log,
+    Lose,
     NotAllowed,
     Progress,
     Release,
@@ -46,9 +50,12 @@ def _changes(token: str, now: float) -> tuple[Change, ...]:
         Succeed(token, '"done"'),
         Fail(token, Failure("E", "for good")),
         Fail(token, Failure("E", "once more"), now + 2),
+        Lose(token, Failure("E", "gone"), now + 1),
         Release(token),
         Cancelled(token),
         Advance(token, Progress(now, None)),
+        Log(token, [Line(now, "INFO", "app", "line")]),
+        Elsewhere(token, now + 3),
         Cancel(),
         Expire(),
         Requeue(),
@@ -136,7 +143,7 @@ class _Comparison(RuleBasedStateMachine):
         )
 
     @precondition(lambda self: bool(self._known))
-    @rule(data=st.data(), change=st.integers(0, 8), right_token=st.integers(0, 4))
+    @rule(data=st.data(), change=st.integers(0, 11), right_token=st.integers(0, 4))
     def change(self, data: st.DataObject, change: int, right_token: int) -> None:
         job = data.draw(st.sampled_from(self._known))
 
@@ -202,12 +209,12 @@ async def _plain(answer: Any, ordered: bool) -> object:  # noqa: ANN401 - of any
 def _without_token(job: Job) -> Job:
     if job.lease is None:
         return job
-    return dataclasses.replace(job, lease=dataclasses.replace(job.lease, token=""))
+    return replace(job, lease=replace(job.lease, token=""))
 
 
 async def _histories(store: Store) -> list[object]:
     jobs = await store.find(Filter(limit=1000))
-    return [await store.history(job.id) for job in jobs]
+    return [await store.events({job.id: -1}) for job in jobs]
 
 
 async def _stats(store: Store) -> list[object]:

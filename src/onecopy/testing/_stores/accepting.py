@@ -151,7 +151,7 @@ class Accepting:
             answers = await asyncio.gather(*(store.accept([job]) for job in jobs))
             (only,) = {answer[0].id for answer in answers}
             assert ids_of(await store.find(Filter())) == [only]
-            assert len(await store.history(only)) == 1
+            assert len(await store.events({only: -1})) == 1
 
         run_open(store, scenario)
 

@@ -63,7 +63,7 @@ class Changing:
                 assert await store.change(job.id, change, now=NOW + number) == expected
                 assert await one(store, job) == expected
                 job = expected
-            assert [event.number for event in await store.history(job.id)] == [
+            assert [event.number for event in await store.events({job.id: -1})] == [
                 *range(job.version + 1)
             ]
 
@@ -93,7 +93,7 @@ class Changing:
             old = token_of(await claim_one(store))
             await store.change(job.id, Fail(old, Failure("Lost", "lost"), NOW), now=NOW)
             current = await claim_one(store, worker="worker 2")
-            history = await store.history(job.id)
+            history = await store.events({job.id: -1})
             for change in (
                 Succeed(old, "1"),
                 Fail(old, Failure("E", "e")),
@@ -105,7 +105,7 @@ class Changing:
                 with pytest.raises(NotAllowed):
                     await store.change(job.id, change, now=NOW)
             assert await one(store, job) == current
-            assert await store.history(job.id) == history
+            assert await store.events({job.id: -1}) == history
 
         run_open(store, scenario)
 
@@ -114,7 +114,7 @@ class Changing:
             with pytest.raises(KeyError):
                 await store.change("unknown", Cancel(), now=NOW)
             assert await store.get(["unknown"]) == []
-            assert await store.history("unknown") == []
+            assert await store.events({"unknown": -1}) == []
 
         run_open(store, scenario)
 
@@ -176,7 +176,8 @@ class Changing:
             await store.change(job.id, Advance(token, Progress(1, 2, failure.message)), now=NOW)
             await store.change(job.id, Fail(token, failure), now=NOW)
             assert (await one(store, job)).failure == failure
-            assert (await store.history(job.id))[-1].data["message"] == failure.message
+            *_, last = await store.events({job.id: -1})
+            assert last.data["error"]["message"] == failure.message
 
         run_open(store, scenario)
 
@@ -193,7 +194,7 @@ class Recording:
             token = token_of(await claim_one(store, now=NOW + 10))
             await store.change(job.id, Cancel(), now=NOW + 11)
             await store.change(job.id, Cancelled(token), now=NOW + 12)
-            history = await store.history(job.id)
+            history = await store.events({job.id: -1})
             assert [(event.number, event.at - NOW, event.kind) for event in history] == [
                 (0, 0, "accepted"),
                 (1, 1, "claimed"),
@@ -205,9 +206,9 @@ class Recording:
             ]
             assert {event.job for event in history} == {job.id}
             assert history[1].data == {"attempt": 1, "worker": "worker 1"}
-            assert history[3].data["message"] == "why"
-            assert await store.history(job.id, after=4) == history[5:]
-            assert await store.history(job.id, after=6) == []
+            assert history[3].data["error"]["message"] == "why"
+            assert await store.events({job.id: 4}) == history[5:]
+            assert await store.events({job.id: 6}) == []
 
         run_open(store, scenario)
 
@@ -220,7 +221,7 @@ class Recording:
             await asyncio.gather(
                 *(store.change(job.id, Advance(token, Progress(n)), now=NOW) for n in range(40))
             )
-            assert [event.number for event in await store.history(job.id)] == [*range(42)]
+            assert [event.number for event in await store.events({job.id: -1})] == [*range(42)]
             assert (await one(store, job)).version == 41
 
         run_open(store, scenario)

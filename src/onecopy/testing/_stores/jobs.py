@@ -63,7 +63,7 @@ async def one(store: Store, job: Job) -> Job:
 
 async def kinds_of(store: Store, job: Job) -> list[str]:
     """Return the kinds of a job's events."""
-    return [event.kind for event in await store.history(job.id)]
+    return [event.kind for event in await store.events({job.id: -1})]
 
 
 def ids_of(jobs: Sequence[Job]) -> list[str]:

@@ -1,9 +1,9 @@
 """What sweepers and people ask for."""
 
 import asyncio
-import dataclasses
 
 import pytest
+from msgspec.structs import replace
 
 from onecopy.jobs import (
     Cancel,
@@ -40,9 +40,9 @@ class Sweeping:
             for job in await store.find(Filter()):
                 assert job.lease is not None
                 assert job.lease.until == NOW + (30 if job.lease.worker == "b" else 60)
-                lease = dataclasses.replace(job.lease, until=NOW + 30)
-                assert dataclasses.replace(job, lease=lease) == before[job.id]
-                assert len(await store.history(job.id)) == 2
+                lease = replace(job.lease, until=NOW + 30)
+                assert replace(job, lease=lease) == before[job.id]
+                assert len(await store.events({job.id: -1})) == 2
 
         run_open(store, scenario)
 
@@ -106,7 +106,7 @@ class Sweeping:
             assert await store.prune(now=NOW + 9) == 0
             assert await store.prune(now=NOW + 10) == 1
             assert await store.get([old.id]) == []
-            assert await store.history(old.id) == []
+            assert await store.events({old.id: -1}) == []
             assert len(await store.find(Filter())) == 2
             assert await store.accept([again]) == [again]
             await store.change(kept.id, Requeue(), now=NOW + 10)
@@ -138,7 +138,7 @@ class Sweeping:
             these = [cancelled.id, queued.id, "unknown", cancelled.id]
             assert await store.forget(these) == 1
             assert {job.id for job in await store.find(Filter())} == {queued.id, kept.id}
-            assert await store.history(cancelled.id) == []
+            assert await store.events({cancelled.id: -1}) == []
             (stats,) = await store.stats()
             assert stats.counts == {"queued": 1, "cancelled": 1}
             assert await store.forget([]) == 0
