@@ -16,6 +16,7 @@
     │   ├── QueueIsFull                 its queue has as many jobs as it may
     │   ├── StoreUnavailable            the store cannot be reached or cannot write
     │   ├── IdempotencyMismatch         its key belongs to another request
+    │   ├── CallbackRefused             a URL that may not be called back
     │   ├── NoWorker                    no worker is there to take a call
     │   └── Busy                        every worker has as many calls as it may
     ├── JobError                        something about one job
@@ -28,6 +29,10 @@
     ├── AttemptEnded                    raised by a task itself, to end its attempt
     │   ├── Retry                       and try again
     │   └── Failed                      and not try again
+    ├── WebhookError                    something about webhooks
+    │   ├── WebhookRefused              one that was received cannot be trusted
+    │   ├── WebhookKeyInvalid           a secret or a key that is none
+    │   └── WebhooksNotInstalled        what they need is not installed
     ├── WarmError                 (*)   a function marked with `warm` raised
     └── StartError                      the service cannot start
         ├── OptionError                 an option that cannot be had
@@ -279,6 +284,23 @@ class IdempotencyMismatch(NotAccepted):
         return f"the idempotency key {self.key!r} belongs to another request: take a new one"
 
 
+class CallbackRefused(NotAccepted, ValueError):
+    """A URL may not be called back, as it is written or by where it leads.
+
+    url: as it was given. reason: why not.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url = url
+        self.reason = reason
+
+    def __str__(self) -> str:
+        # What follows on the path may be a secret, and so may be what stands before the host.
+        shown = self.url.partition("?")[0].partition("#")[0].rpartition("@")[2][:200]
+        return f"the callback URL {shown!r} is refused: {self.reason}"
+
+
 class NoWorker(NotAccepted):
     """No job worker is there that takes calls of a task.
 
@@ -412,6 +434,55 @@ class Failed(AttemptEnded):
 
     def __str__(self) -> str:
         return self.why
+
+
+class WebhookError(OneCopyError):
+    """Something is wrong with a webhook, or with what signs it.
+
+    reason: what.
+    """
+
+    def __init__(self, *details: str) -> None:
+        super().__init__(*details)
+        self.reason = details[-1]
+
+
+class WebhookRefused(WebhookError):
+    """A webhook was received that cannot be trusted: do not act on it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+
+    def __str__(self) -> str:
+        return f"the webhook cannot be trusted: {self.reason}"
+
+
+class WebhookKeyInvalid(WebhookError, ValueError):
+    """A secret or a key of webhooks is none.
+
+    prefix: what it should begin with. The key itself is not said.
+    """
+
+    def __init__(self, prefix: str, reason: str) -> None:
+        super().__init__(prefix, reason)
+        self.prefix = prefix
+
+    def __str__(self) -> str:
+        return f"what is given as {self.prefix}... is no key of webhooks: {self.reason}"
+
+
+class WebhooksNotInstalled(WebhookError, ImportError):
+    """A package that webhooks need is not installed.
+
+    package: its name.
+    """
+
+    def __init__(self, package: str) -> None:
+        WebhookError.__init__(self, package)
+        self.package = package
+
+    def __str__(self) -> str:
+        return f"webhooks need {self.package}: pip install 'onecopy[webhooks]'"
 
 
 class WarmError(UserCodeError):

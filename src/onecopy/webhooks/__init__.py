@@ -1,0 +1,36 @@
+"""Webhooks by Standard Webhooks 1.0.0: sent when a job is final; verified by who receives them.
+
+urls.py         a URL to be called back, taken apart once
+addresses.py    which addresses may be called
+names.py        the addresses of a host name
+keys.py         secrets and keys as they are written
+signing.py      the headers of a try to deliver
+verifying.py    `verify`, for receivers
+receiving.py    `Receiver`, a FastAPI dependency
+config.py       what the app and the environment say
+"""
+
+TYPE_CHECKING = False  # typing's, as in `onecopy` itself
+if TYPE_CHECKING:
+    from onecopy.webhooks.config import Webhooks as Webhooks
+    from onecopy.webhooks.receiving import Receiver as Receiver
+    from onecopy.webhooks.verifying import Webhook as Webhook
+    from onecopy.webhooks.verifying import verify as verify
+
+_HOMES = {
+    "Receiver": "receiving",
+    "Webhook": "verifying",
+    "Webhooks": "config",
+    "verify": "verifying",
+}
+
+__all__ = ["Receiver", "Webhook", "Webhooks", "verify"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name at its first use (PEP 562): a receiver needs nothing that sends."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

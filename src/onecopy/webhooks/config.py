@@ -1,0 +1,140 @@
+"""What an app and its environment say of webhooks.
+
+ONECOPY_WEBHOOK_SECRET       whsec_...; several, with spaces between them, while they change
+ONECOPY_WEBHOOK_ALLOW        networks that are called though they are private, with commas
+ONECOPY_WEBHOOK_PRIVATE_KEY  whsk_...; else one is made, once, in the state folder
+"""
+
+import ipaddress
+import os
+import re
+import tempfile
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from onecopy.errors import OptionError, StateFolderError, WebhookKeyInvalid
+from onecopy.execution.state import state_folder
+from onecopy.webhooks.addresses import Network, check_as_written
+from onecopy.webhooks.keys import PrivateKey, Secret, Signer, read_secrets
+from onecopy.webhooks.urls import read_url
+
+SECRET: Final = "ONECOPY_WEBHOOK_SECRET"
+ALLOW: Final = "ONECOPY_WEBHOOK_ALLOW"
+PRIVATE_KEY: Final = "ONECOPY_WEBHOOK_PRIVATE_KEY"
+KEY_FILE: Final = "webhook-key"
+"""In the state folder: the private key, where none is configured."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Webhooks:
+    """Who is told when a job is final, and how that is signed.
+
+    urls: told of every job. secrets: each webhook is signed with each of them. allow: networks
+    that may be called though they are private; `http:` is called there only. private_key: signs
+    each webhook too, for those who share no secret with the service.
+    """
+
+    urls: tuple[str, ...]
+    secrets: tuple[Secret, ...]
+    allow: tuple[Network, ...]
+    private_key: PrivateKey | None = field(repr=False)
+
+    def __init__(
+        self,
+        *,
+        urls: Iterable[str] = (),
+        secrets: str | Iterable[str] | None = None,
+        allow: str | Iterable[str] | None = None,
+        private_key: str | None = None,
+    ) -> None:
+        """Take what the app says; what it leaves out, the environment says.
+
+        Raises OptionError for what cannot be had, CallbackRefused for a URL that cannot be called.
+        """
+        networks = _networks(os.environ.get(ALLOW, "") if allow is None else allow)
+        object.__setattr__(self, "urls", callbacks(urls, networks))
+        object.__setattr__(self, "secrets", _secrets(secrets))
+        object.__setattr__(self, "allow", networks)
+        object.__setattr__(self, "private_key", _private_key(private_key))
+
+    def key(self) -> PrivateKey:
+        """Return the private key: the one that is configured, or that of the state folder.
+
+        Raises StateFolderError. Reads, or makes, a file.
+        """
+        return self.private_key or _key_of(state_folder())
+
+    def signers(self) -> tuple[Signer, ...]:
+        """Return what signs each webhook; raises as `key`."""
+        return (*self.secrets, self.key())
+
+
+def callbacks(urls: Iterable[str], allow: tuple[Network, ...]) -> tuple[str, ...]:
+    """Return URLs to be called back, each once, as far as they can be checked without a look-up.
+
+    Raises CallbackRefused.
+    """
+    found = tuple(dict.fromkeys([urls] if isinstance(urls, str) else urls))
+    for url in found:
+        check_as_written(read_url(url), allow)
+    return found
+
+
+def _networks(given: str | Iterable[str]) -> tuple[Network, ...]:
+    texts = [given] if isinstance(given, str) else given
+    return tuple(_network(word) for text in texts for word in re.split(r"[,\s]+", text) if word)
+
+
+def _network(word: str) -> Network:
+    try:
+        return ipaddress.ip_network(word)
+    except ValueError as error:
+        raise OptionError(ALLOW, f"{error}; write for example 10.1.0.0/16,fd00::/8") from None
+
+
+def _secrets(given: str | Iterable[str] | None) -> tuple[Secret, ...]:
+    try:
+        return read_secrets(os.environ.get(SECRET, "") if given is None else given)
+    except WebhookKeyInvalid as error:
+        raise OptionError(SECRET, error.reason) from None
+
+
+def _private_key(given: str | None) -> PrivateKey | None:
+    text = (given or os.environ.get(PRIVATE_KEY, "")).strip()
+    try:
+        return PrivateKey.read(text) if text else None
+    except WebhookKeyInvalid as error:
+        raise OptionError(PRIVATE_KEY, error.reason) from None
+
+
+def _key_of(folder: str) -> PrivateKey:
+    """The key of a state folder; made, if there is none, by whoever is first."""
+    path = Path(folder, KEY_FILE)
+    try:
+        if not path.exists():
+            _make_key(path)
+        return PrivateKey.read(path.read_text().strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise StateFolderError(folder, f"its {KEY_FILE}: {error}") from error
+    except WebhookKeyInvalid as error:
+        raise StateFolderError(
+            folder, f"its {KEY_FILE} is damaged ({error.reason}); delete it to have another made"
+        ) from None
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key, whole before it has its name: of several processes the first one's stays."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f"{KEY_FILE}-", dir=path.parent)  # mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(PrivateKey.new().write() + "\n")
+            file.flush()
+            os.fsync(descriptor)
+        with suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        os.unlink(name)
