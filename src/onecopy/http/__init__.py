@@ -6,7 +6,6 @@ answers.py          what both have in common
 preferences.py      the Prefer and Idempotency-Key headers
 problems.py         RFC 9457: every error, each with a type that stays
 pointers.py         from pydantic's faults to JSON Pointers
-representation.py   a job as JSON
 openapi.py          what OpenAPI says of all this
 """
 

@@ -12,8 +12,8 @@ from onecopy.errors import JobNotFound, OneCopyError
 from onecopy.http.options import HttpOptions
 from onecopy.http.preferences import read_preferences
 from onecopy.http.problems import Kind, Problem, of_error
-from onecopy.http.representation import write_job
 from onecopy.jobs import Job
+from onecopy.representation import write_job
 from onecopy.tasks import Tasks
 
 _LONGEST_PAUSE: Final = 60

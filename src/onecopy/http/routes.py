@@ -13,8 +13,8 @@ from onecopy.http import openapi
 from onecopy.http.answers import Asked
 from onecopy.http.options import HttpOptions
 from onecopy.http.problems import Kind, Problem
-from onecopy.http.representation import error_of
 from onecopy.jobs import Job
+from onecopy.representation import error_of
 from onecopy.tasks import Tasks
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")

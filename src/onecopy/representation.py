@@ -2,13 +2,17 @@
 
 from datetime import UTC, datetime
 
-from pydantic_core import to_json
+from msgspec import json
 
 from onecopy.jobs import Job
 
 
-def write_job(job: Job, path: str) -> bytes:
-    """Return a job as JSON. path: of its own route, from the root of the host."""
+def write_job(job: Job, path: str | None = None, *, largest_result: int | None = None) -> bytes:
+    """Return a job as JSON.
+
+    path: of its own route, from the root of the host, for its links; without one it has none.
+    largest_result: bytes; a result over that is left out.
+    """
     before: dict[str, object] = {
         "id": job.id,
         "task": job.task,
@@ -18,15 +22,16 @@ def write_job(job: Job, path: str) -> bytes:
         "created_at": rfc3339(job.created_at),
         "started_at": rfc3339(job.started_at),
         "finished_at": rfc3339(job.finished_at),
-        "progress": _progress(job),
+        "progress": job.progress,
     }
-    after: dict[str, object] = {
-        "error": error_of(job) if job.status == "failed" else None,
-        "links": {"self": path, "result": f"{path}/result", "events": f"{path}/events"},
-    }
+    after: dict[str, object] = {"error": error_of(job) if job.status == "failed" else None}
+    if path is not None:
+        after["links"] = {"self": path, "result": f"{path}/result", "events": f"{path}/events"}
     # The result is JSON already, and may be large: it is not read only to be written again.
-    result = f',"result":{job.result or "null"}' if job.status == "succeeded" else ""
-    return b"%b%b,%b" % (to_json(before)[:-1], result.encode(), to_json(after)[1:])
+    result = (job.result or "null").encode() if job.status == "succeeded" else None
+    if result is None or (largest_result is not None and len(result) > largest_result):
+        return b"%b,%b" % (json.encode(before)[:-1], json.encode(after)[1:])
+    return b'%b,"result":%b,%b' % (json.encode(before)[:-1], result, json.encode(after)[1:])
 
 
 def error_of(job: Job) -> dict[str, str]:
@@ -42,10 +47,3 @@ def rfc3339(seconds: float | None) -> str | None:
         return None
     text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
     return text.replace("+00:00", "Z")
-
-
-def _progress(job: Job) -> dict[str, object] | None:
-    progress = job.progress
-    if progress is None:
-        return None
-    return {"done": progress.done, "total": progress.total, "message": progress.message}
