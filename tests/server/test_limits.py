@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.load import Load
 from tests.running import Service, alive, service, wait_until
+from tests.server.jobs_app import TASKS, Jobs
 
 
 def test_worker_is_replaced_after_many_requests_and_none_fails(folder: Path) -> None:
@@ -76,3 +77,16 @@ def test_graceful_timeout_ends_a_drain(folder: Path) -> None:
             wait_until(lambda: run.get("/sum"))
             assert run.stop() == 0
         assert not alive(worker)
+
+
+def test_a_task_that_swallows_its_time_limit_does_not_keep_a_stop_from_ending(
+    tmp_path: Path,
+) -> None:
+    # Takes as long as the grace after a time limit.
+    (tmp_path / "work.py").write_text(TASKS)
+    with service(tmp_path, "work:app", "--workers", "1", "--job-workers", "1") as run:
+        jobs = Jobs(run)
+        job = jobs.submit("deaf")
+        wait_until(lambda: jobs.look(job)["status"] == "running")
+        assert run.stop() == 0
+        assert "was killed: its task did not end when its time was over" in run.log

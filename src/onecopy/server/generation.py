@@ -347,14 +347,14 @@ class Generation:
         )
         self._hear_last_words(worker)
         self._forget(worker)
+        how = f"was {worker.doom}" if worker.doom is not None else describe_exit(status)
         if worker.name is not None:
-            reason = worker.doom or f"its worker {describe_exit(status)}"
-            self.run.losses.add(worker.name, reason)
+            self.run.losses.add(worker.name, worker.doom or f"its worker {how}")
+        if worker.doom is not None or not expected:
+            self.run.narrator.warning(f"worker {worker.pid or '?'} {how}")
         if expected:
             self._changed(self)
             return
-        how = describe_exit(status)
-        self.run.narrator.warning(f"worker {worker.pid or '?'} {how}")
         if at_once:
             self._wait_longer()
             by_itself = status is not None and os.WIFEXITED(status)

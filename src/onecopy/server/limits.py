@@ -1,4 +1,8 @@
-"""Bounds that the supervisor holds web workers to: an event loop that turns, private memory."""
+"""Bounds that the supervisor holds workers to.
+
+Web workers: an event loop that turns, private memory. Job workers: what their attempts may have of
+time and memory.
+"""
 
 from __future__ import annotations
 
@@ -30,53 +34,69 @@ class Limits:
         self._run = run
         self._memory_at = 0.0
         self._turns_at = 0.0
+        self._jobs_at = 0.0
         self._told = False
 
     def check(self, workers: Iterable[Worker]) -> float:
-        """Check what is due; return when to look again (monotonic seconds)."""
-        serving = [w for w in workers if w.pid is not None and w.state != "starting"]
+        """Check web workers if it is time; return when to look again (monotonic seconds)."""
+        serving = [w for w in workers if w.role == "web" and _runs(w)]
         due = float("inf")
         if self._run.settings.timeout is not None:
             if time.monotonic() >= self._turns_at:
                 self._check_turns(serving)
                 self._turns_at = time.monotonic() + min(1.0, self._run.settings.timeout / 4)
             due = self._turns_at
-        jobs = [w for w in serving if w.role == "job"]
-        if jobs:
-            self._check_jobs(jobs)
-            due = min(due, time.monotonic() + _JOBS_EVERY)
         if self._run.settings.max_worker_memory is not None or not self._told:
             if time.monotonic() >= self._memory_at:
                 self._check_memory(serving)
             due = min(due, self._memory_at)
         return due
 
+    def check_jobs(self, workers: Iterable[Worker]) -> float:
+        """Check job workers if it is time, while the service stops too: it waits for their jobs.
+
+        Returns when to look again (monotonic seconds).
+        """
+        working = [w for w in workers if w.role == "job" and _runs(w)]
+        if not working:
+            return float("inf")
+        if time.monotonic() >= self._jobs_at:
+            self._check_jobs(working)
+            self._jobs_at = time.monotonic() + _JOBS_EVERY
+        return self._jobs_at
+
     def _check_jobs(self, workers: Iterable[Worker]) -> None:
         """Kill who runs an attempt over its time, or with more memory than it may have."""
+        for worker in workers:
+            if worker.doom is None:
+                worker.doom = self._over_time(worker) or self._over_memory(worker)
+                if worker.doom is not None:
+                    worker.signal(signal.SIGKILL)
+
+    def _over_time(self, worker: Worker) -> str | None:
+        deadline = self._run.scoreboard.deadline(worker.slot)
+        if deadline is None or time.time() <= deadline:
+            return None
+        return "killed: its task did not end when its time was over"
+
+    def _over_memory(self, worker: Worker) -> str | None:
         from onecopy.heap._memory import memory
 
-        for worker in workers:
-            if worker.doom is not None or worker.pid is None:
-                continue
-            deadline = self._run.scoreboard.deadline(worker.slot)
-            if deadline is not None and time.time() > deadline:
-                worker.doom = "killed: its task did not end when its time was over"
-            limit = self._run.scoreboard.memory_limit(worker.slot)
-            found = memory([worker.pid]).get(worker.pid) if limit is not None else None
-            if limit is not None and found is not None and found.private_bytes > limit:
-                worker.doom = (
-                    f"killed: out of memory: {megabytes(found.private_bytes)} private of a "
-                    f"{megabytes(limit)} limit"
-                )
-            if worker.doom is not None:
-                worker.signal(signal.SIGKILL)
+        limit = self._run.scoreboard.memory_limit(worker.slot)
+        if limit is None or worker.pid is None:
+            return None
+        found = memory([worker.pid]).get(worker.pid)
+        if found is None or found.private_bytes <= limit:
+            return None
+        return (
+            f"killed: out of memory: {megabytes(found.private_bytes)} private of a "
+            f"{megabytes(limit)} limit"
+        )
 
     def _check_turns(self, workers: Iterable[Worker]) -> None:
         limit = self._run.settings.timeout
         assert limit is not None
         for worker in workers:
-            if worker.role != "web":
-                continue
             still = self._run.scoreboard.last_turn(worker.slot)
             if still is None or still < limit or worker.kill_at is not None:
                 continue
@@ -93,12 +113,7 @@ class Limits:
 
         begun = time.monotonic()
         for worker in workers:
-            if (
-                worker.role != "web"
-                or worker.state != "ready"
-                or worker.retiring
-                or begun - worker.started < 1
-            ):
+            if worker.state != "ready" or worker.retiring or begun - worker.started < 1:
                 continue
             assert worker.pid is not None
             found = memory([worker.pid]).get(worker.pid)
@@ -128,3 +143,7 @@ class Limits:
                 "lifespan or at the first request, is not shared: load it when the module is "
                 "imported or in an @shared.dataset, or start with --lifespan image."
             )
+
+
+def _runs(worker: Worker) -> bool:
+    return worker.pid is not None and worker.state != "starting"

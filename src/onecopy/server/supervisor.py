@@ -83,6 +83,7 @@ class Supervisor:
     def _tick(self) -> float:
         """Do what is due, and return when to look again (monotonic seconds)."""
         due = [time.monotonic() + 3600, self._check_deadlines(), self._finish_reload()]
+        due.append(self._limits.check_jobs(self._workers()))
         if self._stopping is None:
             due += [g.reconcile() for g in (self._current, self._next) if g is not None]
             due.append(self._limits.check(self._workers()))
