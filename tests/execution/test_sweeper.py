@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgspec.structs
 import pytest
 
 from onecopy.engines.local import LocalEngine
@@ -174,7 +175,7 @@ def test_delays_double_up_to_an_hour() -> None:
 
 def _settle(outcome: Outcome) -> object:
     job = Job(id="j", task="t", arguments="{}", created_at=0, due_at=0, attempt=1)
-    job = replace(job, status="running", lease=Lease("token", "w", 30.0))
+    job = msgspec.structs.replace(job, status="running", lease=Lease("token", "w", 30.0))
     return settle(job, outcome, NO_WAIT, 100.0)
 
 

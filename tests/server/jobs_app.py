@@ -255,7 +255,7 @@ async def priorities() -> None:
 
 @app.get("/unknown")
 async def unknown(task: str) -> str:
-    from dataclasses import replace
+    from msgspec.structs import replace
     from onecopy.execution.connect import runtime_here
     job = replace(mark.sender.job('{"text": "x"}'), task=task)
     await (await runtime_here()).accept([job])

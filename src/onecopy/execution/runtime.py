@@ -69,9 +69,9 @@ class Runtime:
         found = await self.store.get([job])
         return found[0] if found else None
 
-    async def change(self, job: str, change: Change) -> Job:
+    async def change(self, job: str, change: Change, *, now: float | None = None) -> Job:
         """Change a job and tell whoever follows it. Raises as `Store.change` does."""
-        changed = await self.store.change(job, change, now=time.time())
+        changed = await self.store.change(job, change, now=time.time() if now is None else now)
         await self.engine.tell(job)
         return changed
 

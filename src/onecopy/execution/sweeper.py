@@ -46,7 +46,7 @@ class Sweeper:
         kept: set[str] = set()
         for job in overdue:
             if job.status == "queued":
-                await self._apply(job, Expire())
+                await self._apply(job, Expire(), at)
             elif job.lease is not None and self._is_in_hands(job.lease.worker, at):
                 kept.add(job.lease.worker)
             elif job.lease is not None:
@@ -85,21 +85,21 @@ class Sweeper:
     async def _lose_overdue(self, job: Job, lease: Lease, now: float) -> None:
         if lease.worker == ELSEWHERE:
             failure = Failure("OutcomeOverdue", "its outcome was to come from elsewhere: none came")
-            await self._end(job, Lose(lease.token, failure))
+            await self._end(job, Lose(lease.token, failure), now)
         else:
             failure = Failure("WorkerLost", "its worker is gone")
-            await self._end(job, Lose(lease.token, failure, self._retry_at(job, now)))
+            await self._end(job, Lose(lease.token, failure, self._retry_at(job, now)), now)
 
     async def lose(self, job: Job, failure: Failure, now: float) -> None:
         """End an attempt whose worker is gone for certain, whatever its lease; it counts."""
         if job.lease is not None:
-            await self._end(job, Fail(job.lease.token, failure, self._retry_at(job, now)))
+            await self._end(job, Fail(job.lease.token, failure, self._retry_at(job, now)), now)
 
     def _retry_at(self, job: Job, now: float) -> float:
         return now + self._policy_of(job.task).delay(job.attempt)
 
-    async def _end(self, job: Job, change: Fail | Lose) -> None:
-        changed = await self._apply(job, change)
+    async def _end(self, job: Job, change: Fail | Lose, now: float) -> None:
+        changed = await self._apply(job, change, now)
         if changed is None:
             return
         _logger.warning("job %s: attempt %s lost: %s", job.id, job.attempt, change.failure.message)
@@ -111,8 +111,8 @@ class Sweeper:
         for job in await self._runtime.store.running(worker):
             await self.lose(job, failure, time.time())
 
-    async def _apply(self, job: Job, change: Expire | Fail | Lose) -> Job | None:
+    async def _apply(self, job: Job, change: Expire | Fail | Lose, now: float) -> Job | None:
         # Somebody else has swept it, or it has ended after all.
         with contextlib.suppress(NotAllowed, KeyError):
-            return await self._runtime.change(job.id, change)
+            return await self._runtime.change(job.id, change, now=now)
         return None
