@@ -1,11 +1,22 @@
 """Where jobs and their events are recorded: the one truth about a job.
 
-base.py     the Store protocol
-sqlite.py   one file, for all processes of a host
-memory.py   in one process, for tests
-urls.py     a store by its URL
+base.py         the Store protocol
+deliveries.py   the Deliveries protocol: what a store knows of webhooks
+sqlite.py       one file, for all processes of a host
+memory.py       in one process, for tests
+urls.py         a store by its URL
 """
 
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, Store, Unavailable
+from onecopy.stores.deliveries import Deliveries, DeliveryFilter
 
-__all__ = ["Filter", "IdempotencyConflict", "QueueFull", "Stats", "Store", "Unavailable"]
+__all__ = [
+    "Deliveries",
+    "DeliveryFilter",
+    "Filter",
+    "IdempotencyConflict",
+    "QueueFull",
+    "Stats",
+    "Store",
+    "Unavailable",
+]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from onecopy.jobs import Change, Event, Job, Status
+from onecopy.stores.deliveries import Deliveries
 
 
 class Unavailable(Exception):
@@ -74,6 +75,11 @@ class Store(Protocol):
     An open store that is forked is open in the child too. A call that is cancelled may have
     happened: `running` tells what a worker has.
     """
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """The webhooks of its jobs: recorded in one step with the change that ends a job."""
+        ...
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. Raises Unavailable."""
@@ -144,9 +150,15 @@ class Store(Protocol):
         ...
 
     async def prune(self, *, now: float, limit: int = 1000) -> int:
-        """Delete final jobs that have been kept long enough, with their events; return how many."""
+        """Delete final jobs that have been kept long enough, with their events; return how many.
+
+        Their final deliveries go with them.
+        """
         ...
 
     async def forget(self, jobs: Sequence[str]) -> int:
-        """Delete those of these jobs that are final, with their events; return how many."""
+        """Delete those of these jobs that are final, with their events; return how many.
+
+        Their final deliveries go with them.
+        """
         ...

@@ -21,6 +21,7 @@ from onecopy.jobs import (
     new_token,
 )
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, spans
+from onecopy.stores.memory_deliveries import MemoryDeliveries
 
 
 class MemoryStore:
@@ -30,6 +31,12 @@ class MemoryStore:
         self._jobs: dict[str, Job] = {}  # in the order of acceptance
         self._events: dict[str, list[Event]] = {}
         self._lock = threading.Lock()
+        self._deliveries = MemoryDeliveries(self._lock)
+
+    @property
+    def deliveries(self) -> MemoryDeliveries:
+        """The webhooks of its jobs."""
+        return self._deliveries
 
     async def open(self) -> None:
         """Nothing is to be done."""
@@ -73,6 +80,8 @@ class MemoryStore:
         if after is not before:
             self._jobs[after.id] = after
             self._events[after.id].append(describe(before, change, after, now))
+            if after.callbacks and after.final:
+                self._deliveries.record(after, now)
         return after
 
     async def claim(
@@ -161,17 +170,20 @@ class MemoryStore:
             old = self._where(
                 lambda job: job.finished_at is not None and job.finished_at + job.keep <= now
             )[:limit]
-            for job in old:
-                del self._jobs[job.id], self._events[job.id]
+            self._delete([job.id for job in old])
             return len(old)
 
     async def forget(self, jobs: Sequence[str]) -> int:
         """Delete those of these jobs that are final, with their events."""
         with self._lock:
             final = [job for job in set(jobs) if job in self._jobs and self._jobs[job].final]
-            for job in final:
-                del self._jobs[job], self._events[job]
+            self._delete(final)
             return len(final)
+
+    def _delete(self, jobs: Sequence[str]) -> None:
+        for job in jobs:
+            del self._jobs[job], self._events[job]
+            self._deliveries.forget(job)
 
     def _where(self, condition: Callable[[Job], bool]) -> list[Job]:
         return [job for job in self._jobs.values() if condition(job)]

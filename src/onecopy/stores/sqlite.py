@@ -6,6 +6,7 @@ sqlite_lanes.py     threads that serve event loops in groups
 sqlite_queries.py   what is asked of the tables
 sqlite_rows.py      jobs and events as rows
 sqlite_figures.py   counts and times, kept with each change
+sqlite_deliveries.py   webhooks on their way
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from onecopy.jobs import Change, Claim, Event, Job, Lease, new_token
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
 from onecopy.stores.base import Filter, Stats
+from onecopy.stores.sqlite_deliveries import SQLiteDeliveries, forget
 from onecopy.stores.sqlite_figures import Figures, stats
 from onecopy.stores.sqlite_file import File
 from onecopy.stores.sqlite_schema import SYNCHRONOUS
@@ -40,6 +42,12 @@ class SQLiteStore:
         if synchronous not in SYNCHRONOUS:  # SQLite itself would take any word, and be fast
             raise ValueError(f"synchronous is full or normal, not {synchronous!r}")
         self._file = File(os.path.abspath(path), synchronous)
+        self._deliveries = SQLiteDeliveries(self._file)
+
+    @property
+    def deliveries(self) -> SQLiteDeliveries:
+        """The webhooks of its jobs."""
+        return self._deliveries
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. Raises Unavailable."""
@@ -161,8 +169,10 @@ class SQLiteStore:
         def run(connection: sqlite3.Connection, figures: Figures) -> int:
             found = connection.execute(rows.SELECT + which, values).fetchall()
             rows.delete(connection, [row[0] for row in found])
-            for row in found:
-                figures.add(rows.job_of(row), -1)
+            for job in map(rows.job_of, found):
+                figures.add(job, -1)
+                if job.callbacks:
+                    forget(connection, job.id)
             return len(found)
 
         return await self._file.write(run)

@@ -8,6 +8,7 @@ from typing import Final
 
 from onecopy.jobs import Change, Job, apply
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull
+from onecopy.stores.sqlite_deliveries import record
 from onecopy.stores.sqlite_figures import Figures
 from onecopy.stores.sqlite_rows import SELECT, Row, insert, job_of, priorities, update
 
@@ -30,6 +31,8 @@ def write(
         update(connection, row[0], before, change, after, now)
         figures.add(before, -1)
         figures.add(after)
+        if after.callbacks and after.final:
+            record(connection, after, now)
     return after
 
 

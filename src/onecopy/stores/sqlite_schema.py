@@ -77,7 +77,41 @@ CREATE INDEX jobs_to_remove ON jobs (remove_at) WHERE remove_at IS NOT NULL;
 
 _CALLBACKS: Final = "ALTER TABLE jobs ADD COLUMN callbacks TEXT;"  # a JSON array, or NULL
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _CALLBACKS)
+_DELIVERIES: Final = """
+CREATE TABLE deliveries (
+  seq INTEGER PRIMARY KEY,         -- the order of their recording
+  id TEXT NOT NULL UNIQUE,
+  job TEXT NOT NULL,               -- its id: a pending delivery may outlive its job
+  url TEXT NOT NULL,
+  receiver TEXT NOT NULL,
+  payload TEXT NOT NULL,
+  created_at REAL NOT NULL,
+  keep REAL NOT NULL,
+  status TEXT NOT NULL,
+  tries INTEGER NOT NULL,
+  remaining INTEGER NOT NULL,
+  due_at REAL,
+  token TEXT,
+  finished_at REAL,
+  remove_at REAL                   -- NULL until it is final
+);
+CREATE TABLE tries (
+  delivery INTEGER NOT NULL,
+  number INTEGER NOT NULL,
+  at REAL NOT NULL,
+  status_code INTEGER,
+  error TEXT,
+  seconds REAL NOT NULL,
+  PRIMARY KEY (delivery, number)
+) WITHOUT ROWID;
+CREATE TABLE disabled_urls (url TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE INDEX deliveries_due ON deliveries (receiver, due_at) WHERE status = 'pending';
+CREATE INDEX deliveries_pending_to ON deliveries (url) WHERE status = 'pending';
+CREATE INDEX deliveries_of_job ON deliveries (job);
+CREATE INDEX deliveries_to_remove ON deliveries (remove_at) WHERE remove_at IS NOT NULL;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _CALLBACKS, _DELIVERIES)
 """What makes each version of the schema out of the one before: the first of an empty file."""
 
 _FULL: Final = "the disk is full: make room, nothing else needs to be done"
