@@ -1,8 +1,8 @@
 """The Deliveries protocol: webhooks on their way, which a store records with the outcomes of jobs.
 
 `onecopy.testing.StoreContract` is its proof. In one step with a change that makes a job final, a
-store records `onecopy.deliveries.of` that job: one delivery for each of its callbacks. So no outcome
-is on record whose webhook is not.
+store records `onecopy.deliveries.of` that job: one delivery for each of its callbacks. So no
+outcome is on record whose webhook is not.
 
 Every method is atomic, and durable once it returns. A store applies changes with
 `onecopy.deliveries.apply`. Times are seconds since 1970; the caller says what time it is.

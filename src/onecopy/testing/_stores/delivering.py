@@ -79,6 +79,10 @@ def _tried(delivery: Delivery, status_code: int | None, retry_at: float = NOW + 
     return Tried(_token(delivery), Try(NOW, status_code, error, 0.25), retry_at)
 
 
+def _fail(delivery: Delivery) -> Change:
+    return _tried(delivery, 500, NOW)
+
+
 class Delivering:
     def test_each_way_to_become_final_records_a_delivery_for_each_callback(
         self, store: Store
@@ -200,7 +204,7 @@ class Delivering:
             [lambda it: _tried(it, 200)],
             [lambda it: _tried(it, None), lambda it: _tried(it, 503), lambda it: _tried(it, 204)],
             [lambda it: GiveBack(_token(it)), lambda it: _tried(it, 200), lambda _: Replay()],
-            [lambda it: _tried(it, 500, NOW)] * 10 + [lambda _: Replay()],
+            [*[_fail] * 10, lambda _: Replay()],
         ]
 
         async def walk(steps: Sequence[Callable[[Delivery], Change]]) -> None:
