@@ -11,7 +11,8 @@ from uvicorn.main import main as uvicorn_command
 
 from onecopy.cli import run as run_module
 from onecopy.server import control
-from tests.running import Service, service, wait_until
+from tests.running import Service, run_to_its_end, service, wait_until
+from tests.server.jobs_app import TASKS, Jobs
 
 
 def _names(command: click.Command) -> set[str]:
@@ -94,3 +95,30 @@ def _serves(run: Service) -> bool:
 def test_sizes(text: str, size: int) -> None:
     parameter = next(p for p in run_module.command.params if p.name == "max_worker_memory")
     assert parameter.type.convert(text, parameter, None) == size
+
+
+def test_queues_are_served_by_their_weights(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(
+        TASKS
+        + """
+@app.get("/mix")
+async def mix() -> None:
+    for queue in ["default"] * 6 + ["slow"] * 6:
+        await mark.options(queue=queue).submit(queue)
+"""
+    )
+    options = ["--workers", "1", "--job-workers", "1", "--queues", "slow:1,default:2"]
+    with service(tmp_path, "work:app", *options) as run:
+        jobs = Jobs(run)
+        jobs.submit("block", seconds=1)
+        jobs.wait_for_note(lambda note: note.startswith("begin"))
+        run.get("/mix")
+        wait_until(lambda: len(jobs.notes()) == 14)
+        first = jobs.notes()[2:11]
+        assert first.count("default") in (5, 6), first
+
+
+def test_queues_that_are_none(folder: Path) -> None:
+    code, log = run_to_its_end(folder, "plain:app", "--queues", "default:3,slow")
+    assert code != 0
+    assert "--queues: 'default:3,slow': give each queue a weight, or none" in log

@@ -18,6 +18,7 @@ from uvicorn.config import LOGGING_CONFIG
 from uvicorn.main import main as uvicorn_command
 
 from onecopy.errors import OptionError
+from onecopy.execution.queues import Queues
 from onecopy.server.cpus import usable_cpus
 from onecopy.server.launch import Options, launch
 
@@ -63,7 +64,8 @@ JOB_OPTIONS: Final = (
         ["--queues"],
         default="default",
         show_default=True,
-        help="Queues that job workers serve, in the order in which they look: default,slow.",
+        help="Queues that job workers serve. default,slow: strictly in this order. "
+        "default:3,slow:1: three jobs from default for each one from slow.",
     ),
     click.Option(
         ["--concurrency"],
@@ -170,6 +172,13 @@ def _check(values: dict[str, Any]) -> None:
         raise OptionError("--app-dir", f"{values['app_dir']} is no folder")
 
 
+def _queues(text: str) -> Queues:
+    try:
+        return Queues.parse(text)
+    except ValueError as error:
+        raise OptionError("--queues", str(error)) from None
+
+
 def _check_readable(option: str, path: str) -> None:
     try:
         with open(path, "rb"):
@@ -224,6 +233,7 @@ def start(tier: str, values: dict[str, Any]) -> NoReturn:
     """
     values = _with_defaults(values)
     values["workers"] = values["workers"] or usable_cpus()
+    queues = _queues(values["queues"])
     if tier == "worker":
         values["job_workers"] = values["workers"]
     _check(values)
@@ -260,7 +270,8 @@ def start(tier: str, values: dict[str, Any]) -> NoReturn:
         Options(
             **own,
             tier=tier,
-            queues=[name.strip() for name in values["queues"].split(",") if name.strip()],
+            queues=list(queues.names),
+            weights=list(queues.weights),
             lifespan_in_image=values["lifespan"] == "image",
             reload={name: _listed(values[name]) for name in _RELOAD} if values["reload"] else None,
             uvicorn=_uvicorn_arguments(values),

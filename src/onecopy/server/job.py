@@ -27,6 +27,7 @@ from onecopy.execution.attempt import Outcome, describe, settle, sound
 from onecopy.execution.connect import new_runtime
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
+from onecopy.execution.queues import Queues
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.sweeper import LEASE, Sweeper
 from onecopy.jobs import Advance, Change, Fail, Failure, Job, NotAllowed, Progress, Release
@@ -91,6 +92,7 @@ class JobWorker:
         self._tasks = tasks
         self._runtime: Runtime = new_runtime(bell=settings.bell)
         self._settings = settings
+        self._queues = Queues(settings.queues, settings.weights)
         self._slot = slot
         self._channel = channel
         self._scoreboard = scoreboard
@@ -231,13 +233,15 @@ class JobWorker:
     async def _claim(self, limit: int) -> list[Job]:
         now = time.time()
         try:
-            return await self._runtime.store.claim(
-                self._name, self._settings.queues, now=now, until=now + LEASE, limit=limit
+            jobs = await self._runtime.store.claim(
+                self._name, self._queues.order(), now=now, until=now + LEASE, limit=limit
             )
         except Unavailable as error:
             _logger.error("cannot claim: %s", error)
             await asyncio.sleep(_SWEEP_EVERY)
             return []
+        self._queues.took(job.queue for job in jobs)
+        return jobs
 
     async def _wait_for_work(self) -> None:
         """Wait for a ring, for the next job that becomes due, or for one to sweep."""

@@ -35,6 +35,7 @@ class Options:
     workers: int
     job_workers: int | None
     queues: list[str]
+    weights: list[int]
     concurrency: int
     host: str
     port: int

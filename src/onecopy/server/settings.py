@@ -33,7 +33,9 @@ class Settings:
     job_workers: int | None
     """Job workers; None: one if the app has tasks."""
     queues: list[str]
-    """Queues that job workers serve, in the order in which they look."""
+    """Queues that job workers serve."""
+    weights: list[int]
+    """Of each of them; empty: they are served strictly in their order."""
     concurrency: int
     """Async jobs that a job worker runs at once."""
     bell: int

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, TypedDict, cast
 
 from onecopy.errors import DeclarationError
+from onecopy.execution import queues
 from onecopy.execution.policy import RetryPolicy
 
 type Seconds = float | timedelta
@@ -14,7 +15,6 @@ type Backoff = Seconds | Callable[[int], float]
 type Bytes = int | str
 """A number of bytes, or a text such as "512 MB" (1000 * 1000) or "4 GiB" (1024 ** 3)."""
 
-_QUEUE: Final = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 _POWERS: Final = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _MOST_PRIORITY: Final = 2**31
@@ -197,7 +197,7 @@ class _Check:
         return float(number)
 
     def queue(self, value: object) -> str:
-        if not isinstance(value, str) or not _QUEUE.fullmatch(value):
+        if not isinstance(value, str) or not queues.NAME.fullmatch(value):
             raise self.fault(f"queue={value!r}: letters, digits, '_', '.', '-', at most 100")
         return value
 
