@@ -71,7 +71,7 @@ def describe(error: BaseException) -> Failure:
     except BaseException:
         trace = None
     return Failure(
-        _storable(name), _storable(message[:10_000]), None if trace is None else _storable(trace)
+        storable(name), storable(message[:10_000]), None if trace is None else storable(trace)
     )
 
 
@@ -84,7 +84,7 @@ def sound(progress: Progress) -> Progress | None:
         done = _number(progress.done)
         total = None if progress.total is None else _number(progress.total)
         message = progress.message
-        return Progress(done, total, None if message is None else _storable(str(message)[:1000]))
+        return Progress(done, total, None if message is None else storable(str(message)[:1000]))
     except Exception:
         return None
 
@@ -96,7 +96,7 @@ def _number(value: object) -> float:
     return cast(float, number)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Return a text without what no database takes: half characters, and more than is read."""
     if len(text) > _LONGEST_TEXT:
         half = _LONGEST_TEXT // 2

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from onecopy.jobs import Job
+from onecopy.jobs import Change, Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,10 @@ class Runtime(Protocol):
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job, or ask its attempt to end. Raises KeyError for an unknown one."""
+        ...
+
+    async def change(self, job: str, change: Change) -> Job:
+        """Change a job and tell whoever follows it. Raises as `Store.change` does."""
         ...
 
     async def call(self, call: Call) -> str:

@@ -2,7 +2,9 @@
 
 endpoint.py         `task.endpoint`: accepts a job for each POST
 routes.py           look, wait, fetch the result, cancel
-answers.py          what both have in common
+outcome.py          the outcome of an attempt that goes on elsewhere
+answers.py          what they have in common
+body.py             the body of a request
 preferences.py      the Prefer and Idempotency-Key headers
 problems.py         RFC 9457: every error, each with a type that stays
 pointers.py         from pydantic's faults to JSON Pointers
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI, params
 
+from onecopy.http import outcome
 from onecopy.http.endpoint import endpoint
 from onecopy.http.openapi import describe
 from onecopy.http.options import HttpOptions
@@ -27,4 +30,5 @@ def install(
 ) -> None:
     """Give an app the routes of jobs; its own routes and handlers stay as they are."""
     app.include_router(router(tasks, options, dependencies))
+    app.include_router(outcome.router(tasks, options))
     describe(app, tasks)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from onecopy.errors import ArgumentsInvalid, IdempotencyMismatch, OneCopyError, StoreUnavailable
 from onecopy.http.answers import Asked, OptionsSource
+from onecopy.http.body import read_body
 from onecopy.http.openapi import marked
 from onecopy.http.pointers import pointer
 from onecopy.http.preferences import read_idempotency_key
@@ -20,7 +21,6 @@ from onecopy.tasks import Task, Tasks
 from onecopy.tasks.options import SendingOptions
 
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_JSON: Final = re.compile(r"application/(?:json|[\w.-]+\+json)\s*(?:;.*)?", re.IGNORECASE)
 _logger = logging.getLogger("onecopy.http")
 
 
@@ -54,7 +54,7 @@ def endpoint(
 
 async def _accept(asked: Asked, task: Task[..., Any]) -> Job:
     sending = _sending(asked.request)
-    body = await _body(asked)
+    body = await read_body(asked)
     try:
         arguments = task.signature.normalise(body)
     except ArgumentsInvalid as error:
@@ -93,25 +93,6 @@ def _sending(request: Request) -> SendingOptions:
     if _TRACE.fullmatch(trace):
         sending["traceparent"] = trace
     return sending
-
-
-async def _body(asked: Asked) -> bytes:
-    limit = asked.options.body_limit
-    too_large = Problem(Kind.BODY_TOO_LARGE, f"At most {limit:,} bytes.")
-    length = asked.request.headers.get("content-length", "")
-    if length.isdecimal() and int(length[:20]) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in asked.request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    if not body:
-        return b"{}"
-    # Anything else a page of another site could send without being asked for permission (CORS).
-    if not _JSON.fullmatch(asked.request.headers.get("content-type", "")):
-        raise Problem(Kind.NOT_JSON, "Send `Content-Type: application/json`.")
-    return bytes(body)
 
 
 def _faulty(error: ArgumentsInvalid, body: bytes) -> Problem:

@@ -56,6 +56,14 @@ def _object(properties: Described, required: list[str] | None = None) -> Describ
 
 
 _ERROR: Final = _object({"type": {"type": "string"}, "message": {"type": "string"}})
+_PROGRESS: Final = _object(
+    {
+        "done": {"type": "number"},
+        "total": {"type": ["number", "null"]},
+        "message": {"type": ["string", "null"]},
+    },
+    ["done"],
+)
 _JOB_SCHEMA: Final = _object(
     {
         "id": {"type": "string"},
@@ -68,13 +76,7 @@ _JOB_SCHEMA: Final = _object(
         "finished_at": _TIME_OR_NULL,
         "progress": {
             "anyOf": [
-                _object(
-                    {
-                        "done": {"type": "number"},
-                        "total": {"type": ["number", "null"]},
-                        "message": {"type": ["string", "null"]},
-                    }
-                ),
+                {**_PROGRESS, "required": ["done", "total", "message"]},
                 {"type": "null"},
             ]
         },
@@ -178,6 +180,54 @@ CANCEL: Final[Responses] = {
     200: _job("It was final already: nothing changes", _DONE),
     202: _job("It is cancelled, or is going to be", _CANCELLED),
     **_problems(Kind.JOB_UNKNOWN, Kind.UNAVAILABLE),
+}
+OUTCOME: Final[Responses] = {
+    200: _job("It is recorded", _DONE),
+    **_problems(
+        Kind.JSON_INVALID,
+        Kind.TOKEN_REFUSED,
+        Kind.JOB_UNKNOWN,
+        Kind.JOB_FINAL,
+        Kind.BODY_TOO_LARGE,
+        Kind.NOT_JSON,
+        Kind.OUTCOME_INVALID,
+        Kind.UNAVAILABLE,
+    ),
+}
+OUTCOME_REQUEST: Final[Described] = {
+    "parameters": [
+        _header("Authorization", "The attempt's token; or sign the body with it.", "Bearer TOKEN")
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "oneOf": [
+                        _object({"result": {"description": "What the task would return."}}),
+                        _object(
+                            {
+                                "error": _object(
+                                    {
+                                        "type": {"type": "string"},
+                                        "message": {"type": "string"},
+                                        "retry": {"type": "boolean", "default": True},
+                                    },
+                                    ["message"],
+                                )
+                            }
+                        ),
+                        _object({"progress": _PROGRESS}),
+                    ]
+                },
+                "examples": {
+                    "result": {"value": {"result": ["Bern", None]}},
+                    "error": {"value": {"error": {"type": "NoSuchPlace", "message": "Brn"}}},
+                    "progress": {"value": {"progress": {"done": 10, "total": 20}}},
+                },
+            }
+        },
+    },
 }
 _ACCEPT: Final[Responses] = {
     200: _job("With `Prefer: wait`: the job is final", _DONE, _LOCATION),

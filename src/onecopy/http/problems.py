@@ -19,13 +19,16 @@ class Kind(Enum):
 
     JSON_INVALID = ("json-invalid", 400, "The body is no JSON")
     KEY_INVALID = ("idempotency-key-invalid", 400, "The Idempotency-Key cannot be one")
+    TOKEN_REFUSED = ("token-refused", 403, "This is not the token of the job's attempt")
     JOB_UNKNOWN = ("job-unknown", 404, "There is no such job")
     JOB_FAILED = ("job-failed", 404, "The job has failed and has no result")
     JOB_CANCELLED = ("job-cancelled", 404, "The job was cancelled and has no result")
+    JOB_FINAL = ("job-final", 409, "The job has ended already")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
     NOT_JSON = ("media-type", 415, "The body has to be application/json")
     ARGUMENTS_INVALID = ("arguments-invalid", 422, "The arguments do not fit the task")
     KEY_REUSED = ("idempotency-key-reused", 422, "The Idempotency-Key is of another request")
+    OUTCOME_INVALID = ("outcome-invalid", 422, "This is no outcome of the task")
     QUEUE_FULL = ("queue-full", 503, "The queue is full")
     UNAVAILABLE = ("unavailable", 503, "Jobs cannot be accepted or read now")
 

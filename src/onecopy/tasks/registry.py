@@ -12,7 +12,7 @@ from onecopy.errors import (
     TaskExists,
 )
 from onecopy.execution.ports import Runtime, RuntimeSource
-from onecopy.jobs import Job
+from onecopy.jobs import Change, Job
 from onecopy.stores import IdempotencyConflict, QueueFull, Unavailable
 
 if TYPE_CHECKING:
@@ -83,6 +83,11 @@ class Tasks:
         """Cancel a job, or ask its attempt to end; raises as `job`."""
         with store_errors(job):
             return await (await self.runtime()).cancel(job)
+
+    async def change(self, job: str, change: Change) -> Job:
+        """Change a job. Raises NotAllowed if its status does not allow it; and as `job`."""
+        with store_errors(job):
+            return await (await self.runtime()).change(job, change)
 
     async def queue_seconds(self, queue: str) -> float | None:
         """Return how long a job of a queue waits for a worker; None if unknown."""

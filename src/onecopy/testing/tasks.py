@@ -22,7 +22,7 @@ from onecopy.errors import JobFailed
 from onecopy.execution.attempt import Outcome, describe, settle
 from onecopy.execution.background import finish
 from onecopy.execution.ports import Call, Runtime
-from onecopy.jobs import Advance, Cancel, Expire, Job, Progress, Release, new_id
+from onecopy.jobs import Advance, Cancel, Change, Expire, Job, Progress, Release, new_id
 from onecopy.stores import Store
 from onecopy.stores.memory import MemoryStore
 from onecopy.tasks import JobContext, Task, Tasks, prepare
@@ -112,6 +112,10 @@ class MemoryRuntime:
     async def cancel(self, job: str) -> Job:
         """Cancel a job."""
         return await self.store.change(job, Cancel(), now=self._now())
+
+    async def change(self, job: str, change: Change) -> Job:
+        """Change a job."""
+        return await self.store.change(job, change, now=self._now())
 
     async def call(self, call: Call) -> str:
         """Run a task now and return the JSON of its result."""
