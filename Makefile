@@ -44,6 +44,8 @@ format: $(VENV)/.ready-dev ## Put the code into the form that `make check` wants
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench-jobs: $(VENV)/.ready-bench
+
 bench-%: $(VENV)/.ready-dev ## Run one benchmark of benchmarks/, as in `make bench-sharing`
 	$(BIN)/python -m benchmarks.$* $(ARGS)
 
@@ -51,6 +53,8 @@ lock: $(VENV)/.ready-dev ## Renew the locked requirements from pyproject.toml
 	$(LOCK) --upgrade --all-extras --group dev --output-file requirements/dev.txt
 	$(LOCK) --upgrade --extra standard --extra fastapi --group demo --constraints requirements/dev.txt \
 		--output-file requirements/run.txt
+	$(LOCK) --upgrade --all-extras --group bench --constraints requirements/dev.txt \
+		--output-file requirements/bench.txt
 
 build: $(VENV)/.ready-dev ## Build the source distribution and a wheel into dist/
 	$(BIN)/python -m build --no-isolation $(ARGS)
@@ -62,6 +66,9 @@ clean: ## Remove what was built and the environment
 
 $(VENV)/.ready-run: requirements/run.txt $(BUILT_FROM)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup run
+
+$(VENV)/.ready-bench: requirements/bench.txt $(VENV)/.ready-dev
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup bench
 
 $(VENV)/.ready-dev: requirements/dev.txt $(BUILT_FROM)
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" scripts/setup dev

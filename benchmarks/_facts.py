@@ -13,7 +13,10 @@ from typing import Any, Final
 
 RESULTS: Final = Path(__file__).parent / "results"
 
-_PACKAGES = ("onecopy", "uvicorn", "uvloop", "httptools", "gunicorn", "fastapi", "numpy", "pandas")
+_PACKAGES = (
+    *("onecopy", "uvicorn", "uvloop", "httptools", "gunicorn", "fastapi", "pydantic"),
+    *("numpy", "pandas", "celery", "taskiq", "taskiq-redis", "huey", "redis"),
+)
 
 
 def machine() -> dict[str, str | int]:

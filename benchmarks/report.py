@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _facts, tables
+from benchmarks import _facts, job_tables, tables
 from benchmarks.chart import Bar, bars
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -33,6 +33,9 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "sharing": ("sharing", tables.sharing),
     "seal": ("seal", tables.seal),
     "eight_gigabytes": ("eight_gigabytes", tables.eight_gigabytes),
+    "jobs": ("jobs", job_tables.jobs),
+    "jobs_machine": ("jobs", tables.machine),
+    "jobs_aims": ("jobs", job_tables.jobs_aims),
 }
 
 

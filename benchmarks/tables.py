@@ -60,29 +60,29 @@ def aims(result: Result) -> str:
     worker = figures["worker"]
     idle, after = worker["worker_private_bytes"]
     rows = [
-        _aim(
+        aim(
             "memory of 4 workers / of 1 worker",
             four["loaded_pss_bytes"] / one["loaded_pss_bytes"],
             1.05,
         ),
-        _aim(
+        aim(
             "requests/s of plain Gunicorn / of `onecopy run`",
             rates["gunicorn"] / rates[four["name"]],
             1.0,
         ),
-        _aim(
+        aim(
             f"ready later than importing and loading takes ({figures['load_seconds']:.1f} s), s",
             four["ready_seconds"] - figures["load_seconds"],
             1.0,
         ),
-        _aim("a worker's own memory, idle, MB", idle / 1e6, 5),
-        _aim(
+        aim("a worker's own memory, idle, MB", idle / 1e6, 5),
+        aim(
             f"the same after {worker['requests']:,} requests of {worker['clients']} clients, MB",
             after / 1e6,
             8,
         ),
-        _aim("the supervisor's own memory, MB", four["root_private_bytes"] / 1e6, 6),
-        _aim(
+        aim("the supervisor's own memory, MB", four["root_private_bytes"] / 1e6, 6),
+        aim(
             "p99 of 8 clients on 4 workers, 2 ms handler / SO_REUSEPORT's",
             ours["p99_ms"] / reuse_port["p99_ms"],
             1.2,
@@ -110,8 +110,10 @@ def _rates(result: Result) -> dict[str, float]:
     return {turn["name"]: turn["requests_per_second"] for turn in result["figures"]["turns"]}
 
 
-def _aim(name: str, measured: float, limit: float) -> list[str]:
-    return [name, f"{measured:.2f}", f"{limit:g}", "yes" if measured <= limit else "**no**"]
+def aim(name: str, measured: float, limit: float, *, least: bool = False) -> list[str]:
+    """A row: what was measured, what was aimed at, at most or at least, and whether it is met."""
+    met = measured >= limit if least else measured <= limit
+    return [name, f"{measured:.2f}", f"{limit:g}", "yes" if met else "**no**"]
 
 
 def sharing(result: Result) -> str:

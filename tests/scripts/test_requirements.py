@@ -2,12 +2,13 @@
 
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["run.txt", "dev.txt"]
+LOCKS = ["run.txt", "dev.txt", "bench.txt"]
 
 
 def text_of(lock: str) -> str:
@@ -46,8 +47,10 @@ def test_all_that_is_asked_for_is_locked() -> None:
     dev = run | named(extras["gunicorn"]) | named(groups["dev"])
     assert run <= locked("run.txt").keys()
     assert dev <= locked("dev.txt").keys()
+    assert dev | named(groups["bench"]) <= locked("bench.txt").keys()
 
 
-def test_both_locks_have_the_same_versions() -> None:
-    dev = locked("dev.txt")
-    assert {name: dev[name] for name in locked("run.txt")} == locked("run.txt")
+@pytest.mark.parametrize(("smaller", "larger"), [*pairwise(LOCKS)])
+def test_locks_have_the_same_versions(smaller: str, larger: str) -> None:
+    versions = locked(larger)
+    assert {name: versions[name] for name in locked(smaller)} == locked(smaller)

@@ -163,4 +163,4 @@ def test_anything_else_is_refused() -> None:
         env=dict(os.environ),
     )
     assert run.returncode == 1
-    assert run.stderr == "onecopy: scripts/setup takes run, dev or find, not 'everything'\n"
+    assert run.stderr == "onecopy: scripts/setup takes run, dev, bench or find, not 'everything'\n"

@@ -1,0 +1,53 @@
+"""The figures of the benchmarks of jobs as the tables of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.tables import Result, aim, table
+
+
+def jobs(result: Result) -> str:
+    """Jobs a second and latencies of onecopy and its peers."""
+    celery = _celery(result)
+    rows = [
+        [
+            f"{peer['name']}: `{peer['command']}`",
+            f"{peer['jobs_per_second']:,.0f}",
+            _times(peer, celery, "jobs_per_second"),
+            f"{peer['loaded_p50_ms']:,.1f}",
+            f"{peer['loaded_p99_ms']:,.1f}",
+            f"{peer['burst_jobs_per_second']:,.0f}",
+            _times(peer, celery, "burst_jobs_per_second"),
+            f"{peer['idle_p50_ms']:.2f}",
+            f"{peer['idle_p99_ms']:.2f}",
+        ]
+        for peer in result["figures"]["peers"]
+    ]
+    heads = ["worker", "jobs/s", "/ Celery", "p50, ms", "p99, ms", "burst, jobs/s", "/ Celery"]
+    return table([*heads, "idle p50, ms", "idle p99, ms"], rows)
+
+
+def jobs_aims(result: Result) -> str:
+    """What was aimed at: throughput as a multiple of Celery's, and the median when idle."""
+    figures, celery = result["figures"], _celery(result)
+    ours = [peer for peer in figures["peers"] if peer["name"].startswith("onecopy")]
+    rows: list[list[str]] = []
+    for peer in ours:
+        if celery is not None:
+            name = f"jobs/s of {peer['name']} / of Celery, at least"
+            rate = peer["jobs_per_second"] / celery["jobs_per_second"]
+            rows.append(aim(name, rate, figures["aim_times_celery"], least=True))
+        name = f"idle p50 of {peer['name']}, ms, at most"
+        rows.append(aim(name, peer["idle_p50_ms"], figures["aim_idle_ms"]))
+    return table(["figure", "measured", "aim", "met"], rows)
+
+
+def _celery(result: Result) -> Result | None:
+    """What was measured of Celery; None if it was left out."""
+    peers: list[Result] = result["figures"]["peers"]
+    return next((peer for peer in peers if peer["name"].startswith("Celery")), None)
+
+
+def _times(peer: dict[str, Any], celery: Result | None, figure: str) -> str:
+    return "-" if celery is None else f"{peer[figure] / celery[figure]:.1f}"

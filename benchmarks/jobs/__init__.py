@@ -1,0 +1,1 @@
+"""Jobs that do nothing, from submit to result: onecopy and its peers."""

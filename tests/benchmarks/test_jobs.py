@@ -1,0 +1,57 @@
+"""The benchmarks of jobs, each small: what they start and measure is real."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks import job_tables
+from benchmarks.jobs.peers import CELERY, PEERS
+from benchmarks.jobs.turns import Size, measure
+
+
+# Six processes, each of which imports onecopy: that takes its seconds.
+def test_a_worker_is_measured_under_each_load(tmp_path: Path) -> None:
+    (figures,) = measure([PEERS[1]], tmp_path, Size(rounds=1, seconds=0.1, submitters=4, burst=16))
+    assert figures["command"] == "onecopy worker benchmarks.jobs.apps.onecopy_async:app --workers 1"
+    assert figures["jobs_per_second"] > 0
+    assert figures["burst_jobs_per_second"] > 0
+    assert 0 < figures["loaded_p50_ms"] <= figures["loaded_p99_ms"]
+    assert 0 < figures["idle_p50_ms"] <= figures["idle_p99_ms"]
+
+
+def test_a_peer_that_is_not_installed_is_left_out_with_a_reason() -> None:
+    assert PEERS[0].missing() is None
+    absent = replace(CELERY, packages=("no_such_package",))
+    assert absent.missing() == "no_such_package not installed: make bench-jobs installs it"
+
+
+def peer(name: str, rate: float, idle: float) -> dict[str, Any]:
+    return {
+        "name": name,
+        "command": "work",
+        "jobs_per_second": rate,
+        "burst_jobs_per_second": 2 * rate,
+        "loaded_p50_ms": 10.0,
+        "loaded_p99_ms": 20.0,
+        "idle_p50_ms": idle,
+        "idle_p99_ms": 2 * idle,
+    }
+
+
+def figures_of(*peers: dict[str, Any]) -> dict[str, Any]:
+    return {"figures": {"aim_times_celery": 10, "aim_idle_ms": 1, "peers": [*peers]}}
+
+
+def test_rates_are_shown_as_multiples_of_celery() -> None:
+    ours = peer("onecopy, async task", 4000, 0.8)
+    result = figures_of(ours, peer("Celery, Redis", 500, 3.0))
+    assert "| 4,000 | 8.0 | 10.0 | 20.0 | 8,000 | 8.0 | 0.80 | 1.60 |" in job_tables.jobs(result)
+    aims = job_tables.jobs_aims(result)
+    assert "of Celery, at least | 8.00 | 10 | **no** |" in aims
+    assert "idle p50 of onecopy, async task, ms, at most | 0.80 | 1 | yes |" in aims
+
+
+def test_without_celery_there_is_no_multiple() -> None:
+    result = figures_of(peer("onecopy, async task", 4000, 0.8))
+    assert "| 4,000 | - |" in job_tables.jobs(result)
+    assert "Celery" not in job_tables.jobs_aims(result)
