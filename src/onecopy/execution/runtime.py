@@ -10,6 +10,7 @@ from typing import Final
 from onecopy.engines import Engine
 from onecopy.execution import calls
 from onecopy.execution.ports import Call
+from onecopy.execution.queue_times import QueueTimes
 from onecopy.jobs import Cancel, Change, Job
 from onecopy.stores import Store, Unavailable
 
@@ -28,7 +29,7 @@ class Runtime:
         self.store = store
         self.engine = engine
         self._folder = folder
-        self._queue_seconds: dict[str, tuple[float, float | None]] = {}
+        self._queue_times = QueueTimes(store)
         self._waiting: dict[str, set[asyncio.Future[Job]]] = defaultdict(set)
         self._follower: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -46,6 +47,7 @@ class Runtime:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._follower
             self._follower = None
+        await self._queue_times.close()
         await self.engine.close()
         await self.store.close()
 
@@ -109,15 +111,8 @@ class Runtime:
         return await calls.send(self._folder, call)
 
     async def queue_seconds(self, queue: str) -> float | None:
-        """Return how long jobs of a queue wait for a worker on average, as of a second ago."""
-        looked_at, seconds = self._queue_seconds.get(queue, (-1.0, None))
-        now = time.monotonic()
-        if now - looked_at > _LOOK_AGAIN:
-            waits = [each.wait for each in await self.store.stats() if each.queue == queue]
-            known = [wait for wait in waits if wait is not None]
-            seconds = max(known, default=None)
-            self._queue_seconds[queue] = (now, seconds)
-        return seconds
+        """Return how long jobs of a queue wait for a worker on average, as of a moment ago."""
+        return self._queue_times.of(queue)
 
     def _follow(self) -> None:
         if self._follower is None or self._follower.done():
