@@ -1,0 +1,72 @@
+"""What a job worker does for all besides its attempts: it sweeps, and records who was lost."""
+
+import asyncio
+import logging
+import random
+import time
+from typing import Final
+
+from onecopy.execution.runtime import Runtime
+from onecopy.execution.sweeper import LEASE, PolicyOf, Sweeper
+from onecopy.jobs import Failure
+from onecopy.server.attempts import Attempts
+from onecopy.server.cancellations import Cancellations
+from onecopy.stores import Unavailable
+
+_EVERY: Final = 1.0
+_BURY_EVERY: Final = 2
+_RETRY_STORE: Final = 0.2
+_logger = logging.getLogger("onecopy.jobs")
+
+
+class Sweeping:
+    """Sweeps once a second, at odd times: others do too."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        worker: str,
+        policy_of: PolicyOf,
+        attempts: Attempts,
+        cancellations: Cancellations,
+    ) -> None:
+        self._runtime = runtime
+        self._worker = worker
+        self._attempts = attempts
+        self._cancellations = cancellations
+        self._sweeper = Sweeper(runtime, policy_of)
+        self._swept = 0
+
+    async def run(self) -> None:
+        """Sweep until cancelled."""
+        while True:
+            await asyncio.sleep(_EVERY * random.uniform(0.7, 1.3))
+            try:
+                await self._sweep()
+            except Unavailable as error:
+                _logger.error("cannot sweep: %s", error)
+            except Exception:
+                _logger.exception("cannot sweep")
+
+    async def _sweep(self) -> None:
+        if self._swept % _BURY_EVERY == 0:
+            await self._sweeper.bury()
+        self._swept += 1
+        await self._sweeper.sweep()
+        if self._attempts:
+            await self._runtime.store.extend([self._worker], until=time.time() + LEASE)
+            await self._cancellations.look()
+
+    async def lose(self, worker: str, reason: str) -> None:
+        """Record the end of another worker of this run, as the supervisor saw it."""
+        failure = Failure("WorkerLost", reason)
+        while True:
+            try:
+                await self._sweeper.lose_worker(worker, failure)
+                return
+            except Unavailable:
+                await asyncio.sleep(_RETRY_STORE)
+            except Exception:
+                # Nobody else would fare better: what is left is ended when its lease is over.
+                _logger.exception("what a lost worker had cannot be ended")
+                return
