@@ -170,6 +170,12 @@ def checkers(texts: str | Iterable[str]) -> list[Checker]:
     ]
 
 
+def must_be_installed() -> None:
+    """Raise WebhooksNotInstalled unless this environment can send webhooks."""
+    for package in ("httpcore", "anyio", "cryptography"):
+        must_have(package)
+
+
 def must_have(package: str) -> None:
     """Raise WebhooksNotInstalled unless a package is there; it is not imported."""
     if find_spec(package) is None:
