@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from onecopy.errors import BindError
-from onecopy.server import binding, generation, narration
+from onecopy.server import binding, children, narration
 from onecopy.server.channel import Channel, Closed, decode, encode
 from onecopy.server.scoreboard import SLOTS, Scoreboard, create
 
@@ -101,7 +101,7 @@ def test_bytes_as_people_read_them(count: int, said: str) -> None:
     ],
 )
 def test_exits_in_words(status: int | None, said: str) -> None:
-    assert generation.describe_exit(status) == said
+    assert children.describe_exit(status) == said
 
 
 def test_every_address_of_a_host_gets_one_port() -> None:

@@ -27,9 +27,9 @@ def processes(generations: Sequence[Generation], started: float) -> list[dict[st
     newest = generations[-1].number if generations else 0
     found = [_process(os.getpid(), "supervisor", newest, started)]
     found += [
-        _process(each.image_pid, "image", each.number, each.image_started)
+        _process(each.image.pid, "image", each.number, each.image.started)
         for each in generations
-        if each.image_pid is not None
+        if each.image.pid is not None
     ]
     for each in generations:
         found += [
@@ -56,7 +56,7 @@ def of_the_start(generation: Generation, seconds: float) -> list[str]:
     """Return what a start came to, in lines: one copy against as many as there are workers."""
     workers = generation.ready_workers()
     count = len(workers)
-    pids = [os.getpid(), generation.image_pid, *(w.pid for w in workers)]
+    pids = [os.getpid(), generation.image.pid, *(w.pid for w in workers)]
     found = memory([pid for pid in pids if pid is not None])
     ready = f"{count} {'workers' if count != 1 else 'worker'} ready after {seconds:.1f} s"
     if sys.platform != "linux":

@@ -1,4 +1,4 @@
-"""A generation: one image and the web workers forked from it."""
+"""A generation: one image and the workers forked from it."""
 
 from __future__ import annotations
 
@@ -8,107 +8,24 @@ import sys
 import time
 
 from onecopy.server.channel import Channel, Closed
-from onecopy.server.losses import Losses
+from onecopy.server.children import ImageProcess, Worker, describe_exit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Literal
 
-    type Role = Literal["web", "job"]
+    from onecopy.server.children import Child, Role
+    from onecopy.server.run import Run
 
-    from onecopy.server.narration import Narrator
-    from onecopy.server.poller import Poller
-    from onecopy.server.scoreboard import Scoreboard
-    from onecopy.server.settings import Settings
-
-# `-c` puts the working folder first on the path, where a file could hide a module of ours.
-_IMAGE = (
-    "import sys; '' in sys.path and sys.path.remove(''); "
-    "from onecopy.server.image import main; main()"
-)
+_ROLES: tuple[Role, ...] = ("web", "job")
 _TRIES = 3
 """Workers that may die at once, one after the other, before the next has to wait."""
 _LONGEST_WAIT = 10.0
-_UNKNOWN = 64
-"""Exits of unknown children that are kept; most are of processes that an app left behind."""
-
-
-_ROLES: tuple[Role, ...] = ("web", "job")
-
-
-class Run:
-    """What supervisor and generations have in common during one run."""
-
-    def __init__(
-        self, settings: Settings, settings_fd: int, poller: Poller, narrator: Narrator
-    ) -> None:
-        from onecopy.server import scoreboard
-
-        self.settings = settings
-        self.settings_fd = settings_fd
-        self.poller = poller
-        self.narrator = narrator
-        self.scoreboard_fd = scoreboard.create()
-        self.scoreboard: Scoreboard = scoreboard.Scoreboard(self.scoreboard_fd)
-        self.slots: set[int] = set()
-        self.unknown_exits: dict[int, int] = {}
-        """Wait statuses of children that had not said yet which worker they are, by pid."""
-        self.losses = Losses()
-
-    def keep_exit(self, pid: int, status: int) -> None:
-        """Keep the status of a child that nobody knows: its first message may be on its way."""
-        self.unknown_exits[pid] = status
-        if len(self.unknown_exits) > _UNKNOWN:
-            del self.unknown_exits[next(iter(self.unknown_exits))]
-
-
-class Worker:
-    """A web worker or job worker, as the supervisor sees it."""
-
-    def __init__(self, generation: Generation, role: Role, slot: int, channel: Channel) -> None:
-        self.generation = generation
-        self.role: Role = role
-        self.slot = slot
-        self.channel = channel
-        self.pid: int | None = None
-        self.state: Literal["starting", "ready", "draining"] = "starting"
-        self.retiring = False
-        """To be drained as soon as another worker stands in for it."""
-        self.started = time.monotonic()
-        self.kill_at: float | None = None
-        self.notice_at: float | None = None
-        self.name: str | None = None
-        """What a job worker is called in the store."""
-        self.doom: str | None = None
-        """Why the supervisor has killed it, in words."""
-
-    def signal(self, number: int) -> None:
-        """Send a signal; a worker that has not said its pid yet gets none."""
-        if self.pid is not None:
-            try:
-                os.kill(self.pid, number)
-            except ProcessLookupError:
-                pass
-
-    def drain(self, settings: Settings, *, patient: bool) -> None:
-        """Let it answer what it has, and leave.
-
-        patient: also wait for idle keep-alive connections, so that no request that is under
-            way on one of them is lost.
-        """
-        if self.state == "draining":
-            return
-        self.state = "draining"
-        now = time.monotonic()
-        if settings.timeout_graceful_shutdown is not None:
-            grace = settings.timeout_keep_alive + 1 if patient else 0
-            self.kill_at = now + grace + settings.timeout_graceful_shutdown + 5
-        self.notice_at = now + 60
-        try:
-            self.channel.send({"command": "drain" if patient else "stop"})
-        except Closed:
-            pass  # It is ending already; its exit status follows.
+_AT_ONCE = 1.0
+"""Seconds after which a worker that dies has not died at once."""
+_FORKS = 64
+"""Workers to ask for in one message."""
 
 
 class Generation:
@@ -118,7 +35,6 @@ class Generation:
         self.run = run
         self.number = number
         self.workers: list[Worker] = []
-        self.started = time.monotonic()
         self.state: Literal["loading", "loaded", "failed", "lost", "ending"] = "loading"
         self.failure: str | None = None
         self.promoted = False
@@ -128,45 +44,9 @@ class Generation:
         self._changed = changed
         self._quick_deaths = 0
         self._fork_at = 0.0
-        self.kill_image_at: float | None = None
-        self.image_started = time.monotonic()
-        self._channel, self.image_pid = self._start_image()
-        self._fd = self._channel.fileno()
-        run.poller.watch(self._fd, self._read_image)
+        self.image = ImageProcess(run, self._from_image, self._image_closed)
 
     # The image.
-
-    def _start_image(self) -> tuple[Channel, int | None]:
-        ours, theirs = Channel.pair()
-        ours.setblocking(False)
-        settings = self.run.settings
-        child = theirs.detach()
-        os.set_inheritable(child, True)
-        os.set_inheritable(self.run.scoreboard_fd, True)
-        console = self.run.narrator.console
-        if console is not None:
-            os.set_inheritable(console, True)
-        numbers = (
-            self.run.settings_fd,
-            child,
-            self.run.scoreboard_fd,
-            -1 if console is None else console,
-            os.getpid(),
-        )
-        command = [*settings.python, "-c", _IMAGE, *map(str, numbers)]
-        pid = os.posix_spawn(command[0], command, os.environ)
-        os.close(child)
-        return ours, pid
-
-    def _read_image(self) -> None:
-        try:
-            for message in self._channel.receive():
-                self._from_image(message)
-        except Closed:
-            self.run.poller.unwatch(self._fd)
-            self._channel.close()
-            if sys.platform != "linux":
-                self.image_gone(None)
 
     def _from_image(self, message: dict[str, Any]) -> None:
         if message["event"] == "loaded":
@@ -181,12 +61,17 @@ class Generation:
             self.run.narrator.error(f"cannot fork a worker: {message['reason']}")
             self._wait_longer()
 
-    def image_gone(self, status: int | None) -> None:
-        """Note that the image has ended, by its own will or not."""
-        self.image_pid = None
+    def _image_closed(self) -> None:
+        if sys.platform != "linux":
+            self._image_gone(None)
+
+    def _image_gone(self, status: int | None) -> None:
+        pid, self.image.pid = self.image.pid, None
+        how = describe_exit(status)
         if self.state == "loading":
-            self.fail(f"the image {describe_exit(status)} while it loaded the app")
+            self.fail(f"the image {how} while it loaded the app")
         elif self.state == "loaded":
+            self.run.narrator.warning(f"image {pid} {how}")
             self.state = "lost"
         self._changed(self)
 
@@ -198,27 +83,41 @@ class Generation:
             self._changed(self)
 
     def end_image(self) -> None:
-        """Let the image end: it sees its channel close, and runs a lifespan's shutdown."""
-        if not self.facts and self.image_pid is not None:
-            _kill(self.image_pid, signal.SIGTERM)
-            self.kill_image_at = time.monotonic() + 3
-        elif self.run.settings.timeout_graceful_shutdown is not None:
-            self.kill_image_at = time.monotonic() + self.run.settings.timeout_graceful_shutdown + 5
+        """Let the image end."""
         self.state = "ending"
-        self.run.poller.unwatch(self._fd)
-        self._channel.close()
+        self.image.end(loaded=bool(self.facts))
 
     def kill(self) -> None:
         """End everything of this generation at once."""
-        if self.image_pid is not None:
-            _kill(self.image_pid, signal.SIGKILL)
+        self.state = "ending"
+        for child in self.children():
+            child.signal(signal.SIGKILL)
+
+    def kill_workers(self) -> None:
+        """End the workers at once."""
         for worker in self.workers:
             worker.signal(signal.SIGKILL)
 
     @property
     def gone(self) -> bool:
         """Whether no process of it is left."""
-        return not self.workers and self.image_pid is None
+        return not self.workers and self.image.pid is None
+
+    def children(self) -> Iterator[Child]:
+        """Yield the image and all workers."""
+        yield self.image
+        yield from self.workers
+
+    def child_ended(self, pid: int, status: int) -> bool:
+        """Note that a process has ended; return whether it was one of this generation."""
+        if pid == self.image.pid:
+            self._image_gone(status)
+            return True
+        for worker in self.workers:
+            if worker.pid == pid:
+                self._worker_gone(worker, status)
+                return True
+        return False
 
     # The workers.
 
@@ -273,7 +172,7 @@ class Generation:
     def _fork(self, role: Role, count: int) -> None:
         theirs: list[Channel] = []
         slots: list[int] = []
-        for _ in range(min(count, 64)):
+        for _ in range(min(count, _FORKS)):
             slot = self.run.scoreboard.take_slot(self.run.slots)
             self.run.slots.add(slot)
             ours, other = Channel.pair()
@@ -283,13 +182,7 @@ class Generation:
             self.run.poller.watch(ours.fileno(), lambda worker=worker: self._read_worker(worker))
             theirs.append(other)
             slots.append(slot)
-        try:
-            self._channel.send(
-                {"command": "fork", "role": role, "slots": slots, "supervisor": os.getpid()},
-                [channel.fileno() for channel in theirs],
-            )
-        except Closed:
-            pass  # The image is gone: its exit status follows, and these workers' channels end.
+        self.image.fork(role, slots, theirs)
         for channel in theirs:
             channel.close()
 
@@ -301,18 +194,16 @@ class Generation:
         except Closed:
             self.run.poller.unwatch(worker.channel.fileno())
             worker.channel.close()
-            if worker.pid is None or sys.platform != "linux":
-                # It died before it could say its pid, or its status cannot be had.
-                self.worker_gone(worker, None)
-            elif worker.state != "draining":
-                worker.kill_at = time.monotonic() + 5
+            if worker.channel_closed():
+                self._worker_gone(worker, None)
 
     def _from_worker(self, worker: Worker, message: dict[str, Any]) -> None:
         event = message["event"]
         if event == "hello":
             worker.pid = message["pid"]
-            if worker.pid in self.run.unknown_exits:
-                self.worker_gone(worker, self.run.unknown_exits.pop(worker.pid))
+            status = self.run.take_exit(message["pid"])
+            if status is not None:
+                self._worker_gone(worker, status)
         elif event == "ready" and worker.state == "starting":
             worker.state = "ready"
             worker.started = time.monotonic()
@@ -339,30 +230,37 @@ class Generation:
             worker.retiring = True
             self.reconcile()
 
-    def worker_gone(self, worker: Worker, status: int | None) -> None:
+    # The end of a worker.
+
+    def _worker_gone(self, worker: Worker, status: int | None) -> None:
         """Note that a worker has ended; say so unless it was told to."""
         expected = worker.state == "draining" or self.failure is not None
-        at_once = worker.state == "starting" or (
-            time.monotonic() - worker.started < 1 and self.run.scoreboard.accepted(worker.slot) == 0
-        )
+        at_once = self._died_at_once(worker)
+        how = f"was {worker.doom}" if worker.doom is not None else describe_exit(status)
         self._hear_last_words(worker)
         self._forget(worker)
-        how = f"was {worker.doom}" if worker.doom is not None else describe_exit(status)
         if worker.name is not None:
             self.run.losses.add(worker.name, worker.doom or f"its worker {how}")
         if worker.doom is not None or not expected:
             self.run.narrator.warning(f"worker {worker.pid or '?'} {how}")
-        if expected:
-            self._changed(self)
-            return
-        if at_once:
-            self._wait_longer()
-            by_itself = status is not None and os.WIFEXITED(status)
-            if not self.promoted and (by_itself or self._quick_deaths > _TRIES):
-                self.fail(f"a worker {how} while it started")
-        else:
-            self._quick_deaths = 0
+        if not expected:
+            self._count_death(how, status, at_once=at_once)
         self._changed(self)
+
+    def _died_at_once(self, worker: Worker) -> bool:
+        if worker.state == "starting":
+            return True
+        served = self.run.scoreboard.accepted(worker.slot)
+        return time.monotonic() - worker.started < _AT_ONCE and served == 0
+
+    def _count_death(self, how: str, status: int | None, *, at_once: bool) -> None:
+        if not at_once:
+            self._quick_deaths = 0
+            return
+        self._wait_longer()
+        by_itself = status is not None and os.WIFEXITED(status)
+        if not self.promoted and (by_itself or self._quick_deaths > _TRIES):
+            self.fail(f"a worker {how} while it started")
 
     def _hear_last_words(self, worker: Worker) -> None:
         """Read what it has sent before it died: it may have claimed since it said its name."""
@@ -388,25 +286,3 @@ class Generation:
         self.workers.remove(worker)
         self.run.scoreboard.clear(worker.slot)
         self.run.slots.discard(worker.slot)
-
-
-def describe_exit(status: int | None) -> str:
-    """Say in words how a process ended, from its wait status."""
-    if status is None:
-        return "ended"
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    hint = ": out of memory, or killed by hand" if name == "SIGKILL" else ""
-    return f"was killed by {name}{hint}"
-
-
-def _kill(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass

@@ -29,9 +29,9 @@ from onecopy.server.lifespan import ImageLifespan, inherited
 from onecopy.server.narration import Narrator, megabytes
 from onecopy.server.preload import preload, preload_for_jobs
 from onecopy.server.process import die_with, set_name, wait_for_adoption
+from onecopy.server.run import START_FAILED
 from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
-from onecopy.server.supervisor import START_FAILED
 from onecopy.server.web import WebWorker
 
 

@@ -19,6 +19,7 @@ from onecopy.server.binding import Bound, bind
 from onecopy.server.control_server import open_socket, prepare_state_folder
 from onecopy.server.process import become_subreaper
 from onecopy.server.settings import Settings
+from onecopy.server.signals import SIGNALS
 
 _SUPERVISOR = (
     "import sys; sys.path.append({source!r}); from onecopy.server.supervisor import main; main()"
@@ -145,5 +146,5 @@ def _exec(settings: Settings, control_fd: int, console_fd: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     # One that arrives before the supervisor has its handlers waits for them.
-    signal.pthread_sigmask(signal.SIG_BLOCK, supervisor.SIGNALS)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     os.execv(command[0], command)

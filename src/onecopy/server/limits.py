@@ -1,7 +1,7 @@
 """Bounds that the supervisor holds workers to.
 
 Web workers: an event loop that turns, private memory. Job workers: what their attempts may have of
-time and memory.
+time and memory. All: the time in which they have to leave when told to.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from onecopy.heap import ProcessMemory
-    from onecopy.server.generation import Run, Worker
+    from onecopy.server.children import Worker
+    from onecopy.server.generation import Generation
+    from onecopy.server.run import Run
 
 STACK_SIGNAL = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 """A worker answers this signal with the stacks of its threads (faulthandler)."""
@@ -39,7 +41,7 @@ class Limits:
 
     def check(self, workers: Iterable[Worker]) -> float:
         """Check web workers if it is time; return when to look again (monotonic seconds)."""
-        serving = [w for w in workers if w.role == "web" and _runs(w)]
+        serving = [w for w in workers if w.role == "web" and w.runs]
         due = float("inf")
         if self._run.settings.timeout is not None:
             if time.monotonic() >= self._turns_at:
@@ -57,13 +59,38 @@ class Limits:
 
         Returns when to look again (monotonic seconds).
         """
-        working = [w for w in workers if w.role == "job" and _runs(w)]
+        working = [w for w in workers if w.role == "job" and w.runs]
         if not working:
             return float("inf")
         if time.monotonic() >= self._jobs_at:
             self._check_jobs(working)
             self._jobs_at = time.monotonic() + _JOBS_EVERY
         return self._jobs_at
+
+    def check_leaving(self, generations: Iterable[Generation]) -> float:
+        """Kill whose time to leave is over; return when to look again (monotonic seconds)."""
+        now = time.monotonic()
+        due = float("inf")
+        for generation in generations:
+            for child in generation.children():
+                due = min(due, child.kill_if_due(now))
+            for worker in generation.workers:
+                due = min(due, self._notice_slow_drain(worker, now))
+        return due
+
+    def _notice_slow_drain(self, worker: Worker, now: float) -> float:
+        if worker.notice_at is None:
+            return float("inf")
+        if now < worker.notice_at:
+            return worker.notice_at
+        worker.notice_at = None
+        count = self._run.scoreboard.connections(worker.slot)
+        self._run.narrator.warning(
+            f"worker {worker.pid} (generation {worker.generation.number}) was told to leave a "
+            f"minute ago, still answers on {count} connections, and keeps its generation's data "
+            "in memory; --timeout-graceful-shutdown bounds this"
+        )
+        return float("inf")
 
     def _check_jobs(self, workers: Iterable[Worker]) -> None:
         """Kill who runs an attempt over its time, or with more memory than it may have."""
@@ -143,7 +170,3 @@ class Limits:
                 "lifespan or at the first request, is not shared: load it when the module is "
                 "imported or in an @shared.dataset, or start with --lifespan image."
             )
-
-
-def _runs(worker: Worker) -> bool:
-    return worker.pid is not None and worker.state != "starting"

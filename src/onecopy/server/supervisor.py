@@ -15,37 +15,24 @@ import signal
 import sys
 import time
 
-from onecopy.server import figures
+from onecopy.server import figures, signals
+from onecopy.server.children import describe_exit, start_watcher
 from onecopy.server.control_server import ControlServer, socket_names
-from onecopy.server.generation import Generation, Run, describe_exit
+from onecopy.server.generation import Generation
 from onecopy.server.limits import Limits
 from onecopy.server.narration import Narrator
 from onecopy.server.poller import Poller
+from onecopy.server.reloads import Reloads
+from onecopy.server.run import START_FAILED, Run
 from onecopy.server.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from types import FrameType
     from typing import Any
 
+    from onecopy.server.children import Child, Worker
     from onecopy.server.control_server import Answer
-    from onecopy.server.generation import Worker
-
-START_FAILED = 3
-"""Exit code when the app could not be started; uvicorn's is the same."""
-SIGNALS = (
-    signal.SIGTERM,
-    signal.SIGINT,
-    signal.SIGHUP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
-    signal.SIGCHLD,
-)
-_WATCHER = (
-    "import sys; '' in sys.path and sys.path.remove(''); "
-    "from onecopy.server.watcher import main; main()"
-)
 
 
 class Supervisor:
@@ -61,29 +48,29 @@ class Supervisor:
         self._next: Generation | None = None
         self._old: list[Generation] = []
         self._stopping: int | None = None
-        self._reload_again = False
+        self._reloads = Reloads()
         self._retry_at = float("inf")
         self._failures = 0
-        self._reload_began = 0.0
-        self._waiting: list[Answer] = []
-        self._outcome: dict[str, Any] | None = None
-        """Of a reload, to be told once no old worker accepts any more."""
-        self._watcher: int | None = None
+        self._watcher: Child | None = None
         self._exit_code: int | None = None
 
     def serve(self) -> int:
         """Run until told to stop; return the exit code."""
         self._start_next()
         if self._settings.reload is not None:
-            self._start_watcher()
+            self._watcher = start_watcher(self._run)
         while self._exit_code is None:
             self._run.poller.wait(self._tick() - time.monotonic())
         return self._exit_code
 
     def _tick(self) -> float:
         """Do what is due, and return when to look again (monotonic seconds)."""
-        due = [time.monotonic() + 3600, self._check_deadlines(), self._finish_reload()]
-        due.append(self._limits.check_jobs(self._workers()))
+        due = [
+            time.monotonic() + 3600,
+            self._finish_reload(),
+            self._limits.check_leaving(self._generations()),
+            self._limits.check_jobs(self._workers()),
+        ]
         if self._stopping is None:
             due += [g.reconcile() for g in (self._current, self._next) if g is not None]
             due.append(self._limits.check(self._workers()))
@@ -99,38 +86,11 @@ class Supervisor:
         for generation in self._generations():
             yield from generation.workers
 
-    def _check_deadlines(self) -> float:
-        now = time.monotonic()
-        due = float("inf")
-        for generation in self._generations():
-            if generation.kill_image_at is not None and now >= generation.kill_image_at:
-                generation.kill_image_at = None
-                if generation.image_pid is not None:
-                    os.kill(generation.image_pid, signal.SIGKILL)
-            due = min(due, generation.kill_image_at or due)
-        for worker in self._workers():
-            if worker.kill_at is not None and now >= worker.kill_at:
-                worker.kill_at = None
-                worker.signal(signal.SIGKILL)
-            if worker.notice_at is not None and now >= worker.notice_at:
-                worker.notice_at = None
-                self._notice_slow_drain(worker)
-            due = min(due, worker.kill_at or due, worker.notice_at or due)
-        return due
-
-    def _notice_slow_drain(self, worker: Worker) -> None:
-        count = self._run.scoreboard.connections(worker.slot)
-        self._run.narrator.warning(
-            f"worker {worker.pid} (generation {worker.generation.number}) was told to leave a "
-            f"minute ago, still answers on {count} connections, and keeps its generation's data "
-            "in memory; --timeout-graceful-shutdown bounds this"
-        )
-
     # Generations.
 
     def _start_next(self) -> None:
         self._retry_at = float("inf")
-        self._reload_began = time.monotonic()
+        self._reloads.begin()
         self._number += 1
         self._next = Generation(self._run, self._number, self._changed)
 
@@ -158,7 +118,7 @@ class Supervisor:
         return self._next is None and self._retry_at == float("inf")
 
     def _promote(self, generation: Generation) -> None:
-        seconds = time.monotonic() - self._reload_began
+        seconds = self._reloads.succeeded(generation.number)
         generation.promoted = True
         self._failures = 0
         before, self._current, self._next = self._current, generation, None
@@ -172,25 +132,18 @@ class Supervisor:
                 f"generation {generation.number} serves after {seconds:.1f} s; "
                 f"generation {before.number} answers what it has, and leaves"
             )
-        self._outcome = {
-            "ok": True,
-            "generation": generation.number,
-            "seconds": round(seconds, 3),
-        }
 
     def _finish_reload(self) -> float:
         """Tell the outcome once whoever connects now meets the new generation for sure."""
-        if self._outcome is None:
+        if not self._reloads.untold:
             return float("inf")
         if any(
             worker.state == "draining" and self._run.scoreboard.accepting(worker.slot)
             for worker in self._workers()
         ):
             return time.monotonic() + 0.005
-        self._answer_waiting(self._outcome)
-        self._outcome = None
-        if self._reload_again:
-            self._reload_again = False
+        self._reloads.tell()
+        if self._reloads.take_another():
             self._start_next()
         return float("inf")
 
@@ -207,12 +160,10 @@ class Supervisor:
         self._run.narrator.error(
             f"reload failed: {reason}; generation {self._current.number} goes on serving"
         )
-        self._answer_waiting({"ok": False, "reason": reason})
-        for worker in generation.workers:
-            worker.signal(signal.SIGKILL)
+        self._reloads.failed(reason)
+        generation.kill_workers()
         generation.end_image()
-        if self._reload_again:
-            self._reload_again = False
+        if self._reloads.take_another():
             self._start_next()
         elif self._current.state == "lost":
             self._failures += 1
@@ -271,34 +222,22 @@ class Supervisor:
             self._child_ended(pid, status)
 
     def _child_ended(self, pid: int, status: int) -> None:
-        if pid == self._watcher:
-            self._watcher = None
-            if self._stopping is None:
-                how = describe_exit(status)
-                self._run.narrator.error(f"the file watcher {how}: --reload is off")
-            return
-        for generation in self._generations():
-            if pid == generation.image_pid:
-                if generation.state == "loaded" and self._stopping is None:
-                    self._run.narrator.warning(f"image {pid} {describe_exit(status)}")
-                generation.image_gone(status)
-                return
-            for worker in generation.workers:
-                if worker.pid == pid:
-                    generation.worker_gone(worker, status)
-                    return
-        self._run.keep_exit(pid, status)
+        if self._watcher is not None and pid == self._watcher.pid:
+            self._watcher_ended(status)
+        elif not any(each.child_ended(pid, status) for each in self._generations()):
+            self._run.keep_exit(pid, status)
 
-    def _start_watcher(self) -> None:
-        numbers = (self._run.settings_fd, os.getpid())
-        command = [*self._settings.python, "-c", _WATCHER, *map(str, numbers)]
-        self._watcher = os.posix_spawn(command[0], command, os.environ)
+    def _watcher_ended(self, status: int) -> None:
+        self._watcher = None
+        if self._stopping is None:
+            how = describe_exit(status)
+            self._run.narrator.error(f"the file watcher {how}: --reload is off")
 
     # Reload and stop.
 
     def _reload(self) -> None:
         if self._next is not None:
-            self._reload_again = True
+            self._reloads.ask_for_another()
             return
         self._run.narrator.info("reloading: a new image is loaded")
         self._start_next()
@@ -314,13 +253,12 @@ class Supervisor:
         self._run.narrator.info(
             "stopping: workers answer what they have" if self._current is not None else "stopping"
         )
-        self._answer_waiting({"ok": False, "reason": "the service is stopping"})
+        self._reloads.failed("the service is stopping")
         if self._watcher is not None:
-            os.kill(self._watcher, signal.SIGTERM)
+            self._watcher.signal(signal.SIGTERM)
         if self._next is not None:
             self._old.append(self._next)
-            for worker in self._next.workers:
-                worker.signal(signal.SIGKILL)
+            self._next.kill_workers()
             self._next.end_image()
             self._next = None
         for worker in self._workers():
@@ -350,26 +288,18 @@ class Supervisor:
         if command == "status":
             answer(self._status())
         elif command == "reload":
-            if self._stopping is not None:
-                answer({"ok": False, "reason": "the service is stopping"})
-                return
-            if self._next is not None or self._outcome is not None:
-                self._after_this_reload(answer)
-                return
-            self._waiting.append(answer)
-            self._reload()
+            self._answer_reload(answer)
         else:
             answer({"error": f"unknown command {command!r}: status, reload"})
 
-    def _after_this_reload(self, answer: Answer) -> None:
-        # What is loading may have read the old files: one more reload, and its outcome.
-        self._reload_again = True
-        self._waiting.append(lambda _: self._waiting.append(answer))
-
-    def _answer_waiting(self, outcome: dict[str, Any]) -> None:
-        waiting, self._waiting = self._waiting, []
-        for answer in waiting:
-            answer(outcome)
+    def _answer_reload(self, answer: Answer) -> None:
+        if self._stopping is not None:
+            answer({"ok": False, "reason": "the service is stopping"})
+        elif self._next is not None or self._reloads.untold:
+            self._reloads.ask_for_another(answer)
+        else:
+            self._reloads.wait(answer)
+            self._reload()
 
     def _status(self) -> dict[str, Any]:
         generation = self._current or self._next
@@ -383,26 +313,6 @@ class Supervisor:
             "processes": figures.processes(self._generations(), self._started),
             "datasets": generation.facts.get("datasets", []) if generation else [],
         }
-
-
-def _watch_signals(poller: Poller, supervisor: Supervisor) -> None:
-    read, write = os.pipe()
-    os.set_blocking(read, False)
-    os.set_blocking(write, False)
-    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-
-    def nothing(number: int, frame: FrameType | None) -> None:
-        pass  # The number arrives through the pipe.
-
-    for number in SIGNALS:
-        signal.signal(number, nothing)
-
-    def arrived() -> None:
-        for number in os.read(read, 512):
-            supervisor.on_signal(number)
-
-    poller.watch(read, arrived)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # `launch` blocked them.
 
 
 def _name_this_process() -> None:
@@ -436,7 +346,7 @@ def main() -> None:
         settings, settings_fd, poller, Narrator(settings, console_fd if console_fd >= 0 else None)
     )
     supervisor = Supervisor(run)
-    _watch_signals(poller, supervisor)
+    signals.watch(poller, supervisor.on_signal)
     ControlServer(control_fd, poller, supervisor.answer)
     try:
         code = supervisor.serve()

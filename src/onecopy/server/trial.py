@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from onecopy import heap
 from onecopy.server.channel import Channel, Closed
+from onecopy.server.children import describe_exit
 from onecopy.server.fork_safety import other_threads
-from onecopy.server.generation import describe_exit
 from onecopy.server.launch import interpreter_flags
 from onecopy.server.narration import Narrator
 from onecopy.server.process import die_with
