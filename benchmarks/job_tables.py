@@ -43,6 +43,54 @@ def jobs_aims(result: Result) -> str:
     return table(["figure", "measured", "aim", "met"], rows)
 
 
+def call(result: Result) -> str:
+    """Calls, beside the echo; the aim is the larger of a time and of a multiple of the echo."""
+    figures = result["figures"]
+    ways = figures["ways"]
+    limit = max(figures["aim_us"], figures["aim_echoes"] * ways[0]["p50_us"])
+    rows = [
+        [
+            way["name"],
+            f"{way['p50_us']:,.0f}",
+            f"{way['p99_us']:,.0f}",
+            f"{way['echoes']:.1f}",
+            _met(way["p50_us"] <= limit) if way["name"].startswith("call") else "",
+        ]
+        for way in ways
+    ]
+    heads = [
+        "question and answer",
+        "p50, µs",
+        "p99, µs",
+        "p50 / echo's",
+        f"at most {limit:,.0f} µs",
+    ]
+    return table(heads, rows)
+
+
+def accept(result: Result) -> str:
+    """Jobs accepted over HTTP, beside bare answers; the aim is of the first server."""
+    figures = result["figures"]
+    rows = [
+        [
+            f"{server['name']}: `{server['command']}`",
+            f"{server['bare_per_second']:,.0f}",
+            f"{server['bare_p99_ms']:.1f}",
+            f"{server['job_per_second']:,.0f}",
+            f"{server['job_p99_ms']:.1f}",
+            f"{server['ratio']:.2f}",
+            "" if number else _met(server["ratio"] >= figures["aim"]),
+        ]
+        for number, server in enumerate(figures["servers"])
+    ]
+    heads = ["server", "bare, requests/s", "p99, ms", "jobs accepted/s", "p99, ms", "jobs / bare"]
+    return table([*heads, f"at least {figures['aim']:g}"], rows)
+
+
+def _met(met: bool) -> str:
+    return "yes" if met else "**no**"
+
+
 def _celery(result: Result) -> Result | None:
     """What was measured of Celery; None if it was left out."""
     peers: list[Result] = result["figures"]["peers"]

@@ -36,6 +36,8 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "jobs": ("jobs", job_tables.jobs),
     "jobs_machine": ("jobs", tables.machine),
     "jobs_aims": ("jobs", job_tables.jobs_aims),
+    "call": ("call", job_tables.call),
+    "accept": ("accept", job_tables.accept),
 }
 
 

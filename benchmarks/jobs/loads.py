@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypedDict
 
 from benchmarks.jobs.apps.seam import InTasks, InThreads, Peer
+from benchmarks.loops import run
 
 
 class Load(TypedDict):
@@ -22,7 +23,7 @@ class Load(TypedDict):
 def in_turns(peer: Peer, submitters: int, seconds: float) -> Load:
     """Let each submitter submit a job, wait for its result, and begin again, for some seconds."""
     if isinstance(peer, InTasks):
-        return _run(_tasks(peer, submitters, lambda: _turns_of_task(peer, seconds)))
+        return run(_tasks(peer, submitters, lambda: _turns_of_task(peer, seconds)))
     return _threads(peer, submitters, lambda: _turns_of_thread(peer, seconds))
 
 
@@ -30,25 +31,8 @@ def burst(peer: Peer, submitters: int, jobs: int) -> Load:
     """Let the submitters submit so many jobs together, and wait for the results after that."""
     share = jobs // submitters
     if isinstance(peer, InTasks):
-        return _run(_tasks(peer, submitters, lambda: _burst_of_task(peer, share)))
+        return run(_tasks(peer, submitters, lambda: _burst_of_task(peer, share)))
     return _threads(peer, submitters, lambda: _burst_of_thread(peer, share))
-
-
-def _run(load: Awaitable[Load]) -> Load:
-    async def whole() -> Load:
-        return await load
-
-    with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(whole())
-
-
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """What makes uvloop's event loops where it is installed, as uvicorn's workers have them."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 # Tasks of one event loop.

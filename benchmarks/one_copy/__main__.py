@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _facts
-from benchmarks.one_copy import measures, workload, wrk
+from benchmarks import _facts, wrk
+from benchmarks.one_copy import measures, workload
 from benchmarks.one_copy.servers import SetUp
 
 ROOT: Final = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.one_copy import wrk
+from benchmarks import wrk
 from benchmarks.one_copy.servers import Server, SetUp
 from onecopy.heap import ProcessMemory
 from onecopy.server import control
@@ -26,7 +26,7 @@ def serve(set_up: SetUp, paths: Path, seconds: float, log: Path) -> dict[str, An
         ready = server.seconds_until_ready(probe)
         time.sleep(_SETTLE_SECONDS)
         idle = server.memory()
-        load = wrk.run(server.url, paths, seconds, CONNECTIONS)
+        load = wrk.get(server.url, paths, seconds, CONNECTIONS)
         loaded = server.memory()
         return {
             "name": set_up.name,
@@ -57,7 +57,7 @@ def workers(
         idle = server.memory()
         answered = 0
         while answered < requests * count:
-            answered += wrk.run(server.url, paths, _TURN_SECONDS, clients * count).requests
+            answered += wrk.get(server.url, paths, _TURN_SECONDS, clients * count).requests
         own = _own(server.root, idle, server.memory())
     return {"name": set_up.name, "clients": clients, "requests": answered // count, **own}
 
@@ -72,7 +72,7 @@ def turns(set_ups: Sequence[SetUp], paths: Path, rounds: int, folder: Path) -> l
             servers[-1].seconds_until_ready(probe)
         rates = [
             [
-                wrk.run(server.url, paths, _TURN_SECONDS, CONNECTIONS).per_second
+                wrk.get(server.url, paths, _TURN_SECONDS, CONNECTIONS).per_second
                 for server in servers
             ]
             for _ in range(rounds)
@@ -92,7 +92,7 @@ def spread(set_up: SetUp, paths: Path, clients: int, repeats: int, log: Path) ->
     probe = paths.read_text().split("\n", 1)[0]
     with Server(set_up, log) as server:
         server.seconds_until_ready(probe)
-        loads = [wrk.run(server.url, paths, _TURN_SECONDS, clients) for _ in range(repeats)]
+        loads = [wrk.get(server.url, paths, _TURN_SECONDS, clients) for _ in range(repeats)]
     return {
         "name": set_up.name,
         "command": set_up.shown,

@@ -55,3 +55,29 @@ def test_without_celery_there_is_no_multiple() -> None:
     result = figures_of(peer("onecopy, async task", 4000, 0.8))
     assert "| 4,000 | - |" in job_tables.jobs(result)
     assert "Celery" not in job_tables.jobs_aims(result)
+
+
+def test_a_call_may_take_a_time_or_so_many_echoes_whichever_is_more() -> None:
+    ways = [
+        {"name": name, "p50_us": p50, "p99_us": 900.0, "echoes": p50 / 130}
+        for name, p50 in (("echo", 130.0), ("call, async task", 255.0), ("call, sync task", 265.0))
+    ]
+    shown = job_tables.call({"figures": {"aim_us": 250, "aim_echoes": 2, "ways": ways}})
+    assert "at most 260 µs" in shown
+    assert "| call, async task | 255 | 900 | 2.0 | yes |" in shown
+    assert "| call, sync task | 265 | 900 | 2.0 | **no** |" in shown
+
+
+def test_accepting_is_shown_beside_bare_answers() -> None:
+    server = {
+        "name": "no job worker",
+        "command": "onecopy web",
+        "bare_per_second": 4000.0,
+        "bare_p99_ms": 20.0,
+        "job_per_second": 2000.0,
+        "job_p99_ms": 30.0,
+        "ratio": 0.5,
+    }
+    shown = job_tables.accept({"figures": {"aim": 0.6, "servers": [server, server]}})
+    assert "| 4,000 | 20.0 | 2,000 | 30.0 | 0.50 | **no** |" in shown
+    assert "| 0.50 |  |" in shown

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_SCRIPT: Final = Path(__file__).parent / "wrk.lua"
+_HERE: Final = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,20 @@ def check() -> None:
         raise SystemExit("This benchmark needs wrk: apt-get install wrk")
 
 
-def run(url: str, paths_file: Path, seconds: float, connections: int) -> Load:
+def get(url: str, paths_file: Path, seconds: float, connections: int) -> Load:
     """Request the paths of a file (one a line) at random, keep-alive, on so many connections."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-s", str(_SCRIPT), url]
-    environment = {**os.environ, "WRK_PATHS": str(paths_file)}
+    return _load("get.lua", url, seconds, connections, {"WRK_PATHS": str(paths_file)})
+
+
+def post(url: str, body: str, seconds: float, connections: int) -> Load:
+    """Post a JSON body again and again, keep-alive, on so many connections."""
+    return _load("post.lua", url, seconds, connections, {"WRK_BODY": body})
+
+
+def _load(script: str, url: str, seconds: float, connections: int, more: dict[str, str]) -> Load:
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}s", "-s", str(_HERE / script)]
     output = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True
+        [*command, url], env={**os.environ, **more}, capture_output=True, text=True, check=True
     ).stdout
     figures = json.loads(output.splitlines()[-1])
     return Load(

@@ -1,0 +1,1 @@
+"""A POST that accepts a job, beside a bare one on the same server."""
