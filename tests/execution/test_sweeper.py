@@ -19,7 +19,7 @@ from onecopy.execution.attempt import Outcome, describe, settle, sound
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
-from onecopy.execution.sweeper import LEASE, Sweeper
+from onecopy.execution.sweeper import LEASE, Sweeper, mark_of
 from onecopy.jobs import Cancelled, Fail, Failure, Job, Lease, Progress, Succeed, new_id
 from onecopy.stores.memory import MemoryStore
 
@@ -123,6 +123,20 @@ def test_a_worker_that_is_lost_loses_all_its_attempts_and_no_other(tmp_path: Pat
             found = await _look(store, job)
             assert (found.status, found.attempt, found.failure) == ("queued", 1, failure)
         assert (await _look(store, other)).status == "running"
+
+    _run(tmp_path, scenario)
+
+
+def test_what_a_lost_worker_had_not_begun_is_given_back_and_does_not_count(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        begun, waiting = [await _running(store, GONE, attempts=1) for _ in range(2)]
+        assert begun.lease is not None
+        failure = Failure("WorkerLost", "its worker exited with code 5")
+        await sweeper.lose_worker(GONE, failure, [mark_of(begun.lease.token)])
+        found = await _look(store, begun)
+        assert (found.status, found.attempt, found.failure) == ("failed", 1, failure)
+        found = await _look(store, waiting)
+        assert (found.status, found.attempt, found.failure) == ("queued", 0, None)
 
     _run(tmp_path, scenario)
 

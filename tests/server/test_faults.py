@@ -11,6 +11,7 @@ import pytest
 
 from tests.load import Load
 from tests.running import Service, alive, service, wait_until
+from tests.server.jobs_app import Jobs
 
 
 def _everyone(run: Service) -> list[int]:
@@ -157,3 +158,37 @@ def test_kill_while_a_new_generation_loads(folder: Path, role: str) -> None:
         run.wait_for_log("generation 2 serves")
         wait_until(lambda: len(run.pids("web")) == 2)
         assert run.get()
+
+
+_LEAVES = """
+import asyncio, os
+from contextlib import asynccontextmanager
+from fastapi import FastAPI
+from onecopy import OneCopy
+
+@asynccontextmanager
+async def slow(app):
+    await asyncio.sleep(float(os.environ.get("START", "0")))
+    yield
+
+shared = OneCopy()
+app = FastAPI(lifespan=slow)
+shared.install(app)
+
+@shared.task(retries=1, backoff=0.01)
+def leave() -> None:
+    os._exit(5)
+
+app.post("/leave")(leave.endpoint)
+"""
+
+
+def test_jobs_that_end_their_worker_at_once_keep_no_service_from_starting(tmp_path: Path) -> None:
+    (tmp_path / "leaves.py").write_text(_LEAVES)
+    with service(tmp_path, "leaves:app", "--workers", "1", "--job-workers", "0") as run:
+        ids = [Jobs(run).submit("leave") for _ in range(3)]
+        assert run.stop() == 0
+    options = ["--workers", "1", "--job-workers", "1"]
+    with service(tmp_path, "leaves:app", *options, environment={"START": "2"}) as run:
+        for found in map(Jobs(run).wait, ids):
+            assert (found["status"], found["attempt"]) == ("failed", 2)

@@ -58,12 +58,12 @@ def test_a_loss_outlives_those_who_were_told_and_killed_before_they_answered(
 ) -> None:
     stuck, dying = recorder(), recorder()
     dying.die()
-    losses.add("first", "killed: its time was over")
+    losses.add("first", "killed: its time was over", [7])
     assert stuck.told() == [("first", "killed: its time was over")]
     dying.reap()
     stuck.die()
     stuck.reap()
-    losses.add("second", "exited")
+    losses.add("second", "exited", None)
     successor = recorder()
     assert successor.told() == [("first", "killed: its time was over")]
     successor.answer("first")
@@ -78,7 +78,7 @@ def test_what_one_has_recorded_is_told_to_nobody_else(
 ) -> None:
     stuck, quick = recorder(), recorder()
     for name in ("a", "b", "c"):
-        losses.add(name, "gone")
+        losses.add(name, "gone", [])
     for name in ("a", "b", "c"):
         assert quick.told() == [(name, "gone")]
         quick.answer(name)
@@ -91,7 +91,7 @@ def test_losses_that_nobody_records_are_bounded(
     losses: Losses, recorder: Callable[[], Recorder]
 ) -> None:
     for number in range(MOST + 10):
-        losses.add(str(number), "gone")
+        losses.add(str(number), "gone", [])
     late = recorder()
     seen: list[str] = []
     while told := late.told():

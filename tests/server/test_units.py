@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from onecopy.errors import BindError
+from onecopy.execution.sweeper import mark_of
 from onecopy.server import binding, children, narration
+from onecopy.server.begun import Begun
 from onecopy.server.channel import Channel, Closed, decode, encode
-from onecopy.server.scoreboard import SLOTS, Scoreboard, create
+from onecopy.server.scoreboard import MARKS, SLOTS, Scoreboard, create
 
 
 def test_messages_arrive_whole_in_order_and_with_descriptors() -> None:
@@ -81,6 +83,39 @@ def test_scoreboard_is_shared_and_ignores_who_stands_still(monkeypatch: pytest.M
     assert not mine.accepting(slots[1])
     with pytest.raises(OverflowError):
         mine.take_slot(set(range(SLOTS)))
+
+
+def test_marks_of_what_was_begun_outlive_the_worker() -> None:
+    fd = create()
+    supervisors, workers = Scoreboard(fd), Scoreboard(fd)
+    os.close(fd)
+    first, second = supervisors.take_slot(set()), supervisors.take_slot({1})
+    assert supervisors.marks(first) == []
+    begun = Begun(workers, first)
+    for token in ("a", "b", "a", "c"):
+        begun.begin(token)
+    begun.end("b")
+    begun.end("never begun")
+    assert sorted(supervisors.marks(first) or []) == sorted(map(mark_of, "ac"))
+    assert (supervisors.accepted(first), supervisors.marks(second)) == (3, [])
+    supervisors.clear(first)
+    assert supervisors.take_slot({2}) == first
+    assert supervisors.marks(first) == []
+
+
+def test_more_than_can_be_marked_may_all_have_begun() -> None:
+    fd = create()
+    scoreboard = Scoreboard(fd)
+    os.close(fd)
+    slot = scoreboard.take_slot(set())
+    begun = Begun(scoreboard, slot)
+    for number in range(MARKS):
+        begun.begin(str(number))
+    assert len(set(scoreboard.marks(slot) or [])) == MARKS
+    begun.begin("one more")
+    begun.end("0")
+    begun.begin("another")
+    assert scoreboard.marks(slot) is None
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,27 @@ have no job worker left, and somebody else's could run the job.
 """
 
 import contextlib
+import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
-from onecopy.jobs import ELSEWHERE, Expire, Fail, Failure, Job, Lease, Lose, NotAllowed
+from onecopy.jobs import (
+    ELSEWHERE,
+    Change,
+    Expire,
+    Fail,
+    Failure,
+    Job,
+    Lease,
+    Lose,
+    NotAllowed,
+    Release,
+)
 from onecopy.stores import Filter
 
 LEASE: Final = 30.0
@@ -98,21 +110,37 @@ class Sweeper:
     def _retry_at(self, job: Job, now: float) -> float:
         return now + self._policy_of(job.task).delay(job.attempt)
 
-    async def _end(self, job: Job, change: Fail | Lose, now: float) -> None:
+    async def _end(self, job: Job, change: Fail | Lose | Release, now: float) -> None:
         changed = await self._apply(job, change, now)
         if changed is None:
             return
-        _logger.warning("job %s: attempt %s lost: %s", job.id, job.attempt, change.failure.message)
+        what = "given back" if isinstance(change, Release) else f"lost: {change.failure.message}"
+        _logger.warning("job %s: attempt %s %s", job.id, job.attempt, what)
         if changed.status == "queued":
             await self._runtime.engine.ring(changed.queue)
 
-    async def lose_worker(self, worker: str, failure: Failure) -> None:
-        """End all attempts of a worker that is gone."""
-        for job in await self._runtime.store.running(worker):
-            await self.lose(job, failure, time.time())
+    async def lose_worker(
+        self, worker: str, failure: Failure, begun: Collection[int] | None = None
+    ) -> None:
+        """End all attempts of a worker that is gone.
 
-    async def _apply(self, job: Job, change: Expire | Fail | Lose, now: float) -> Job | None:
+        begun: marks of those that it had begun (`mark_of`); the others are given back and do not
+            count. None: it may have begun all.
+        """
+        for job in await self._runtime.store.running(worker):
+            if job.lease is None or begun is None or mark_of(job.lease.token) in begun:
+                await self.lose(job, failure, time.time())
+            else:
+                await self._end(job, Release(job.lease.token), time.time())
+
+    async def _apply(self, job: Job, change: Change, now: float) -> Job | None:
         # Somebody else has swept it, or it has ended after all.
         with contextlib.suppress(NotAllowed, KeyError):
             return await self._runtime.change(job.id, change, now=now)
         return None
+
+
+def mark_of(token: str) -> int:
+    """Return the 64 bits, not 0, by which a supervisor knows an attempt: it passes them on."""
+    digest = hashlib.blake2b(token.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True) or 1

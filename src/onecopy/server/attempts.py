@@ -11,6 +11,7 @@ from onecopy.execution.attempt import Outcome, describe, settle
 from onecopy.jobs import Job
 from onecopy.server.allowance import GRACE, Allowance
 from onecopy.server.attempt import Attempt
+from onecopy.server.begun import Begun
 from onecopy.server.main_thread import MainThread
 from onecopy.server.recorder import Recorder
 from onecopy.tasks import Task, prepare
@@ -28,11 +29,13 @@ class Attempts:
         main_thread: MainThread,
         recorder: Recorder,
         allowance: Allowance,
+        begun: Begun,
     ) -> None:
         self._tasks = tasks
         self._main_thread = main_thread
         self._recorder = recorder
         self._allowance = allowance
+        self._begun = begun
         self._running: dict[str, Attempt] = {}
         self._refusals: set[asyncio.Future[None]] = set()
         self.on_free: list[Callable[[], None]] = []
@@ -115,6 +118,8 @@ class Attempts:
                 await self._recorder.report(attempt)
                 change = settle(job, outcome, attempt.task.policy, time.time())
                 await self._recorder.record(job, change)
+            if job.lease is not None:
+                self._begun.end(job.lease.token)
         finally:
             self._leave(job.id)
 
@@ -140,6 +145,9 @@ class Attempts:
             self._publish_allowance()
 
     async def _perform(self, attempt: Attempt) -> Outcome:
+        # Before the arguments are made: a type of the user's may end the process too.
+        if attempt.job.lease is not None:
+            self._begun.begin(attempt.job.lease.token)
         try:
             attempt.call = prepare(attempt.task, attempt.job, attempt.note, attempt.cancelled)
         except Exception as error:

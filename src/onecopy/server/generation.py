@@ -238,9 +238,10 @@ class Generation:
         at_once = self._died_at_once(worker)
         how = f"was {worker.doom}" if worker.doom is not None else describe_exit(status)
         self._hear_last_words(worker)
-        self._forget(worker)
         if worker.name is not None:
-            self.run.losses.add(worker.name, worker.doom or f"its worker {how}")
+            begun = self.run.scoreboard.marks(worker.slot)
+            self.run.losses.add(worker.name, worker.doom or f"its worker {how}", begun)
+        self._forget(worker)
         if worker.doom is not None or not expected:
             self.run.narrator.warning(f"worker {worker.pid or '?'} {how}")
         if not expected:

@@ -13,6 +13,7 @@ places.py          how many these are
 recorder.py        outcomes and progress, into the store
 cancellations.py   notices that a running job is cancelled
 allowance.py       until when the supervisor lets this worker go on
+begun.py           what it has begun, for the case that it is killed
 sweeping.py        what it does for all
 job_calls.py       takes calls
 """
@@ -34,6 +35,7 @@ from onecopy.execution.queues import Queues
 from onecopy.execution.runtime import Runtime
 from onecopy.server.allowance import Allowance
 from onecopy.server.attempts import Attempts
+from onecopy.server.begun import Begun
 from onecopy.server.cancellations import Cancellations
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.claims import Claims
@@ -105,7 +107,8 @@ class Agent:
         self._runtime: Runtime = new_runtime(bell=settings.bell)
         self._recorder = Recorder(self._runtime)
         allowance = Allowance(scoreboard, slot)
-        self._attempts = Attempts(tasks, main_thread, self._recorder, allowance)
+        begun = Begun(scoreboard, slot)
+        self._attempts = Attempts(tasks, main_thread, self._recorder, allowance, begun)
         self._cancellations = Cancellations(self._runtime, self._attempts)
         self._sweeping = Sweeping(
             self._runtime, self._name, self._policy_of, self._attempts, self._cancellations
@@ -178,15 +181,15 @@ class Agent:
                 if message["command"] in ("drain", "stop"):
                     self._claims.stop()
                 elif message["command"] == "lost":
-                    self._later(self._lose(message["worker"], message["reason"]))
+                    self._later(self._lose(message))
         except Closed:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._claims.stop()
 
-    async def _lose(self, worker: str, reason: str) -> None:
-        await self._sweeping.lose(worker, reason)
+    async def _lose(self, message: dict[str, Any]) -> None:
+        await self._sweeping.lose(message["worker"], message["reason"], message["begun"])
         with contextlib.suppress(Closed):
-            self._channel.send({"event": "recorded", "worker": worker})
+            self._channel.send({"event": "recorded", "worker": message["worker"]})
 
     async def _drain(self) -> None:
         """Let attempts end; give back what has not ended when the time is over."""

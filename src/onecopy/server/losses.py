@@ -35,9 +35,10 @@ class Losses:
         """Tell a worker no more; it may be unknown. What it did not answer to is still kept."""
         self._told.pop(channel, None)
 
-    def add(self, worker: str, reason: str) -> None:
-        """Note that a job worker is gone, and why."""
-        self._kept[worker] = {"command": "lost", "worker": worker, "reason": reason}
+    def add(self, worker: str, reason: str, begun: list[int] | None) -> None:
+        """Note that a job worker is gone, why, and the marks of what it had begun (None: all)."""
+        message = {"command": "lost", "worker": worker, "reason": reason, "begun": begun}
+        self._kept[worker] = message
         if len(self._kept) > MOST:
             del self._kept[next(iter(self._kept))]
         for channel in self._told:

@@ -1,8 +1,10 @@
-"""What web workers tell each other and the supervisor, in shared memory.
+"""What workers tell each other and the supervisor, in shared memory.
 
 One slot of eight 64-bit integers for each worker; slot 0 is a header that says how many are in
-use. A slot has one writer, its worker; the supervisor clears it when the worker is gone. Aligned
-8-byte stores do not tear on the machines that CPython 3.12 runs on, so no lock is needed.
+use. Behind them, for each slot, the marks of the attempts that a job worker has begun (`begun`).
+A slot has one writer, its worker; the supervisor clears it when the worker is gone. Aligned
+8-byte stores do not tear on the machines that CPython 3.12 runs on, so no lock is needed, and what
+is there is whole, whenever the worker was killed.
 """
 
 from __future__ import annotations
@@ -14,13 +16,15 @@ import time
 
 SLOTS = 1024
 _FIELDS = 8
-_ACCEPTING, _CONNECTIONS, _TURNED, _ACCEPTED, _DEADLINE, _MEMORY = range(6)
+_ACCEPTING, _CONNECTIONS, _TURNED, _ACCEPTED, _DEADLINE, _MEMORY, _MARKED = range(7)
+MARKS = 128
+"""Attempts that a job worker can have marked at once."""
+_SIZE = SLOTS * (_FIELDS + MARKS) * 8
 _STALE_NS = 1_000_000_000
 
 
 def create() -> int:
     """Return a descriptor of empty shared memory, deleted with its last user."""
-    size = SLOTS * _FIELDS * 8
     if sys.platform == "linux":
         fd = os.memfd_create("onecopy-scoreboard", os.MFD_CLOEXEC)
     else:
@@ -28,7 +32,7 @@ def create() -> int:
 
         fd, path = tempfile.mkstemp(prefix="onecopy-")
         os.unlink(path)
-    os.ftruncate(fd, size)
+    os.ftruncate(fd, _SIZE)
     return fd
 
 
@@ -36,12 +40,15 @@ class Scoreboard:
     """All slots, mapped."""
 
     def __init__(self, fd: int) -> None:
-        self._map = mmap.mmap(fd, SLOTS * _FIELDS * 8)
+        self._map = mmap.mmap(fd, _SIZE)
         self._cells = memoryview(self._map).cast("q")
 
     def clear(self, slot: int) -> None:
         """Forget the worker that had this slot."""
         start = slot * _FIELDS
+        if self._cells[start + _MARKED]:  # Else its marks were never touched, and take no memory.
+            for cell in _marks(slot):
+                self._cells[cell] = 0
         for cell in range(start, start + _FIELDS):
             self._cells[cell] = 0
 
@@ -73,11 +80,11 @@ class Scoreboard:
         return self._cells[slot * _FIELDS + _CONNECTIONS]
 
     def count_accepted(self, slot: int) -> None:
-        """Note that the worker took one more connection."""
+        """Note that the worker took one more connection, or began one more attempt."""
         self._cells[slot * _FIELDS + _ACCEPTED] += 1
 
     def accepted(self, slot: int) -> int:
-        """Return how many connections the worker has taken in its life."""
+        """Return how many connections or attempts the worker has taken in its life."""
         return self._cells[slot * _FIELDS + _ACCEPTED]
 
     def take_slot(self, taken: set[int]) -> int:
@@ -110,6 +117,22 @@ class Scoreboard:
         """Return how many private bytes the worker may have."""
         return self._cells[slot * _FIELDS + _MEMORY] or None
 
+    def set_mark(self, slot: int, place: int, mark: int) -> None:
+        """Note an attempt that the worker begins; 0: none, in this place of `MARKS`."""
+        self._cells[slot * _FIELDS + _MARKED] = self._cells[slot * _FIELDS + _MARKED] or 1
+        self._cells[_marks(slot)[place]] = mark
+
+    def give_up_marks(self, slot: int) -> None:
+        """Note that the worker has begun more attempts at once than can be marked."""
+        self._cells[slot * _FIELDS + _MARKED] = -1
+
+    def marks(self, slot: int) -> list[int] | None:
+        """Return the marks of the attempts that the worker has begun; None: any may have been."""
+        marked = self._cells[slot * _FIELDS + _MARKED]
+        if marked < 0:
+            return None
+        return [mark for cell in _marks(slot) if (mark := self._cells[cell])] if marked else []
+
     def fewest_connections(self) -> int | None:
         """Return the connections of the least loaded worker whose loop turns.
 
@@ -125,3 +148,8 @@ class Scoreboard:
                 if fewest is None or count < fewest:
                     fewest = count
         return fewest
+
+
+def _marks(slot: int) -> range:
+    start = SLOTS * _FIELDS + slot * MARKS
+    return range(start, start + MARKS)

@@ -57,12 +57,12 @@ class Sweeping:
             await self._runtime.store.extend([self._worker], until=time.time() + LEASE)
             await self._cancellations.look()
 
-    async def lose(self, worker: str, reason: str) -> None:
+    async def lose(self, worker: str, reason: str, begun: list[int] | None) -> None:
         """Record the end of another worker of this run, as the supervisor saw it."""
         failure = Failure("WorkerLost", reason)
         while True:
             try:
-                await self._sweeper.lose_worker(worker, failure)
+                await self._sweeper.lose_worker(worker, failure, begun)
                 return
             except Unavailable:
                 await asyncio.sleep(_RETRY_STORE)
