@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Query
+from fastapi.routing import APIRoute
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from onecopy import OneCopy
 from onecopy.execution.ports import Runtime
@@ -461,6 +464,40 @@ def test_the_apps_own_routes_and_handlers_stay_as_they_are(geocoder: Service) ->
     assert refused.status_code == 422
     assert "detail" in refused.json()
     assert geocoder.send("GET", "/nowhere").json() == {"detail": "Not Found"}
+
+
+def test_the_apps_own_routes_may_be_under_the_same_prefix(geocoder: Service) -> None:
+    @geocoder.app.get("/jobs/of/today")
+    def of_today() -> int:
+        return 3
+
+    @geocoder.app.post("/jobs/{name}")
+    def import_jobs(name: str) -> str:
+        return f"imported {name}"
+
+    assert geocoder.send("GET", "/jobs/of/today").json() == 3
+    assert geocoder.send("POST", "/jobs/old").json() == "imported old"
+    problem(geocoder.send("GET", "/jobs/old"), 404, "job-unknown")
+
+
+def test_requests_for_the_apps_own_routes_pass_those_of_jobs(
+    geocoder: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    matches = Route.matches
+
+    def count(self: Route, scope: Scope) -> tuple[Match, Scope]:
+        asked.append(self.path)
+        return matches(self, scope)
+
+    geocoder.app.get("/places/Bern")(lambda: "Bern")
+    monkeypatch.setattr(Route, "matches", count)
+    monkeypatch.setattr(APIRoute, "matches", count)
+    assert geocoder.send("GET", "/places/Bern").json() == "Bern"
+    assert [path for path in asked if "{job}" in path] == []
+    asked.clear()
+    geocoder.send("GET", "/jobs/unknown")
+    assert [path for path in asked if "{job}" in path] != []
 
 
 def test_two_apps_may_share_tasks() -> None:

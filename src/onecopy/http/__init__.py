@@ -4,6 +4,7 @@ endpoint.py         `task.endpoint`: accepts a job for each POST
 routes.py           look, wait, fetch the result, cancel
 outcome.py          the outcome of an attempt that goes on elsewhere
 answers.py          what they have in common
+router.py           a router that requests for other routes pass at once
 body.py             the body of a request
 preferences.py      the Prefer and Idempotency-Key headers
 problems.py         RFC 9457: every error, each with a type that stays

@@ -19,6 +19,9 @@ from onecopy.tasks import Tasks
 _LONGEST_PAUSE: Final = 60
 _PAUSE: Final = 1
 """Seconds after which to ask again where nothing was measured."""
+_LOOKED_AT: Final = frozenset(
+    (b"prefer", b"content-length", b"content-type", b"idempotency-key", b"traceparent")
+)
 _HEADERS: Final = {
     # What is answered depends on the header even where it was not sent.
     "Vary": "Prefer",
@@ -30,14 +33,16 @@ _HEADERS: Final = {
 class Asked:
     """One request: what it prefers, and where this host is for its client.
 
-    wait: seconds to wait for a final job; None if the client did not ask for it.
+    headers: those that are looked at, by name, each with its values. wait: seconds to wait for a
+    final job; None if the client did not ask for it.
     """
 
     def __init__(self, request: Request, tasks: Tasks, options: HttpOptions) -> None:
         self.request = request
         self.tasks = tasks
         self.options = options
-        self._preferences = read_preferences(request.headers.getlist("prefer"))
+        self.headers = _read_headers(request)
+        self._preferences = read_preferences(self.headers.get(b"prefer", ()))
         wait = self._preferences.wait
         self.wait = None if wait is None else min(wait, int(options.longest_wait))
 
@@ -55,7 +60,7 @@ class Asked:
     def answer(self, status: int, job: Job, headers: dict[str, str] | None = None) -> Response:
         """Answer with a job."""
         content = write_job(job, self.path(job.id))
-        return Response(content, status, {**_HEADERS, **(headers or {})}, "application/json")
+        return Response(content, status, _HEADERS | (headers or {}), "application/json")
 
     def problem(self, problem: Problem) -> Response:
         """Answer with a problem."""
@@ -81,6 +86,15 @@ class Asked:
 
 
 type OptionsSource = Callable[[], HttpOptions]
+
+
+def _read_headers(request: Request) -> dict[bytes, list[str]]:
+    """Take all at once: starlette goes through the whole list for each that is asked for."""
+    found: dict[bytes, list[str]] = {}
+    for name, value in request.scope["headers"]:
+        if name in _LOOKED_AT:
+            found.setdefault(name, []).append(value.decode("latin-1"))
+    return found
 
 
 async def _measured(tasks: Tasks, queue: str) -> float | None:

@@ -12,18 +12,23 @@ _JSON: Final = re.compile(r"application/(?:json|[\w.-]+\+json)\s*(?:;.*)?", re.I
 async def read_body(asked: Asked) -> bytes:
     """Return the body; of an empty one, an empty JSON object. Raises Problem."""
     limit = asked.options.body_limit
-    too_large = Problem(Kind.BODY_TOO_LARGE, f"At most {limit:,} bytes.")
-    length = asked.request.headers.get("content-length", "")
+    length = asked.headers.get(b"content-length", ("",))[0]
     if length.isdecimal() and int(length[:20]) > limit:
-        raise too_large
-    body = bytearray()
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
     async for chunk in asked.request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    if not body:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+    if not size:
         return b"{}"
     # Anything else a page of another site could send without being asked for permission (CORS).
-    if not _JSON.fullmatch(asked.request.headers.get("content-type", "")):
+    if not _JSON.fullmatch(asked.headers.get(b"content-type", ("",))[0]):
         raise Problem(Kind.NOT_JSON, "Send `Content-Type: application/json`.")
-    return bytes(body)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(Kind.BODY_TOO_LARGE, f"At most {limit:,} bytes.")

@@ -53,7 +53,7 @@ def endpoint(
 
 
 async def _accept(asked: Asked, task: Task[..., Any]) -> Job:
-    sending = _sending(asked.request)
+    sending = _sending(asked)
     body = await read_body(asked)
     try:
         arguments = task.signature.normalise(body)
@@ -81,17 +81,17 @@ async def _accepted(asked: Asked, job: Job) -> Response:
     return asked.answer(202, job, headers | await asked.retry_after(job))
 
 
-def _sending(request: Request) -> SendingOptions:
+def _sending(asked: Asked) -> SendingOptions:
     sending = SendingOptions()
-    keys = request.headers.getlist("idempotency-key")
+    keys = asked.headers.get(b"idempotency-key")
     if keys:
         key = read_idempotency_key(keys[0]) if len(keys) == 1 else None
         if key is None:
             raise Problem(Kind.KEY_INVALID, "Send one, of 1 to 255 printable ASCII characters.")
         sending["idempotency_key"] = key
-    trace = request.headers.get("traceparent", "")
-    if _TRACE.fullmatch(trace):
-        sending["traceparent"] = trace
+    traces = asked.headers.get(b"traceparent")
+    if traces and _TRACE.fullmatch(traces[0]):
+        sending["traceparent"] = traces[0]
     return sending
 
 

@@ -23,6 +23,7 @@ from onecopy.http.answers import Asked
 from onecopy.http.body import read_body
 from onecopy.http.options import HttpOptions
 from onecopy.http.problems import Kind, Problem
+from onecopy.http.router import JobRouter
 from onecopy.jobs import Advance, Change, Fail, Failure, Job, NotAllowed, Progress
 from onecopy.tasks import Tasks
 from onecopy.webhooks import verify
@@ -47,7 +48,7 @@ class _Said(Struct, forbid_unknown_fields=True):
 
 def router(tasks: Tasks, options: HttpOptions) -> APIRouter:
     """Return the route. No checks of the app's are in front: the token is the right."""
-    routes = APIRouter(prefix=options.prefix, tags=["jobs"])
+    routes = JobRouter(prefix=options.prefix, tags=["jobs"])
 
     @routes.post(
         "/{job}/outcome",

@@ -1,7 +1,7 @@
 """The `Prefer` header (RFC 7240) and the `Idempotency-Key` header. Pure."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,8 +24,13 @@ class Preferences:
     respond_async: bool = False
 
 
-def read_preferences(headers: Iterable[str]) -> Preferences:
+_NONE: Final = Preferences()
+
+
+def read_preferences(headers: Sequence[str]) -> Preferences:
     """Return what `Prefer` headers say; what is not understood is left out (RFC 7240)."""
+    if not headers:
+        return _NONE
     known: dict[str, str] = {}
     for header in headers:
         for part in _SEPARATE.findall(header):

@@ -13,6 +13,7 @@ from onecopy.http import openapi
 from onecopy.http.answers import Asked
 from onecopy.http.options import HttpOptions
 from onecopy.http.problems import Kind, Problem
+from onecopy.http.router import JobRouter
 from onecopy.jobs import Job
 from onecopy.representation import error_of
 from onecopy.tasks import Tasks
@@ -25,7 +26,7 @@ _WAITS: Final[dict[str, Any]] = {"parameters": [openapi.PREFER]}
 
 def router(tasks: Tasks, options: HttpOptions, dependencies: Sequence[params.Depends]) -> APIRouter:
     """Return the routes of the jobs of these tasks."""
-    routes = APIRouter(prefix=options.prefix, dependencies=list(dependencies), tags=["jobs"])
+    routes = JobRouter(prefix=options.prefix, dependencies=list(dependencies), tags=["jobs"])
 
     def guarded(
         answer: Callable[[Asked, str], Awaitable[Response]], request: Request, job: str
