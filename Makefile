@@ -22,8 +22,8 @@ help: ## List the targets
 demo: $(VENV)/.ready-run ## Start the gazetteer with four workers and one copy of its data
 	@$(BIN)/python examples/gazetteer/demo.py $(ARGS)
 
-test: $(VENV)/.ready-dev ## Run the tests and show what they cover in their own process
-	$(BIN)/python -m pytest --cov $(ARGS)
+test: $(VENV)/.ready-dev ## Run the tests; ARGS=--cov shows what they cover in their own process
+	$(BIN)/python -m pytest $(ARGS)
 
 coverage: $(VENV)/.ready-dev ## Run the tests, and measure the processes that they start too
 	$(BIN)/python -m pytest --cov --cov-config tests/coverage-of-processes.toml $(ARGS)
