@@ -1,8 +1,9 @@
 """What a claim and an acceptance cost as the queue grows; and how many jobs a store records.
 
-`python -m benchmarks.growth`: queues of 10 thousand and 1 million jobs (`--huge`: 10 million too).
-In each, a round is: accept a job, claim one, finish it, one at a time. The rounds of all sizes are
-measured in turns, in one run, because the machine's own pace changes while it lasts.
+`python -m benchmarks.growth`: queues of 10 thousand, 1 million and 10 million jobs; the longest
+takes minutes to fill and 10 GB of disk. In each, a round is: accept a job, claim one, finish it,
+one at a time. The rounds of all lengths are measured in turns, in one run, because the machine's
+own pace changes while it lasts.
 Aim: the longest queue takes at most 1.5 times as long as the shortest.
 
 Then the throughput of accept, claim and finish by the number of callers at once.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -21,13 +23,15 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Literal
 
+from rich.progress import track
+
 from benchmarks import _facts
 from onecopy.jobs import Job, Succeed, new_id
 from onecopy.stores.sqlite import SQLiteStore
 
 AIM: Final = 1.5
-SIZES: Final = (10_000, 1_000_000)
-HUGE: Final = 10_000_000
+LENGTHS: Final = (10_000, 1_000_000, 10_000_000)
+BYTES_OF_A_JOB: Final = 1_000  # of disk, roughly
 ROUNDS: Final = 20  # turns of all sizes
 IN_A_ROUND: Final = 50  # jobs
 AT_ONCE: Final = 5_000  # jobs in a call that fills a queue
@@ -71,7 +75,7 @@ class Queue:
 
     async def fill(self) -> None:
         """Accept jobs until the queue has its length; a tenth of them are not due yet."""
-        for start in range(0, self.length, AT_ONCE):
+        for start in track(range(0, self.length, AT_ONCE), f"{self.length:,} jobs"):
             numbers = range(start, min(start + AT_ONCE, self.length))
             await self.store.accept([_delayed(number) for number in numbers])
 
@@ -127,10 +131,8 @@ async def growth(folder: Path, lengths: Sequence[int], synchronous: Synchronous)
             place = folder / str(length)
             store = await stack.enter_async_context(_opened(place, synchronous))
             queues.append(Queue(length, store, place / "jobs.db"))
-            began = time.perf_counter()
             await queues[-1].fill()
-            print(f"{length:>11,} jobs accepted in {time.perf_counter() - began:.0f} s", flush=True)
-        for _ in range(ROUNDS):
+        for _ in track(range(ROUNDS), "in turns"):
             for queue in queues:
                 await queue.turn()
         rows = [queue.figures() for queue in queues]
@@ -182,16 +184,27 @@ async def _call_until(end: float, store: SQLiteStore, times: list[float]) -> Non
         times.append((time.perf_counter() - began) * 1e3)
 
 
+def _check_room(folder: Path, needed: int) -> None:
+    """Exit with one line if the disk has too little room."""
+    free = shutil.disk_usage(folder).free
+    if free < 2 * needed:
+        raise SystemExit(
+            f"these queues take {needed / 1e9:.0f} GB, and {folder} has {free / 1e9:.0f} GB free: "
+            "give another --folder, or shorter --lengths"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--huge", action="store_true", help="a queue of 10 million jobs too")
+    parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS, help="of queues")
     parser.add_argument("--short", action="store_true", help="10 and 100 thousand jobs only")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each number of callers")
     parser.add_argument("--folder", type=Path, help="where the stores are made, for a short time")
     options = parser.parse_args()
-    lengths = (10_000, 100_000) if options.short else (*SIZES, *[HUGE] * options.huge)
+    lengths = (10_000, 100_000) if options.short else options.lengths
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
+        _check_room(folder, sum(lengths) * BYTES_OF_A_JOB)
         grown = asyncio.run(growth(folder / "growth", lengths, "full"))
         rows = [
             row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.tables import Result, aim, table
+from benchmarks.tables import Result, aim, megabytes, table
 
 
 def jobs(result: Result) -> str:
@@ -85,6 +85,61 @@ def accept(result: Result) -> str:
     ]
     heads = ["server", "bare, requests/s", "p99, ms", "jobs accepted/s", "p99, ms", "jobs / bare"]
     return table([*heads, f"at least {figures['aim']:g}"], rows)
+
+
+def one_copy(result: Result) -> str:
+    """Web and job workers that all read everything, beside one web worker."""
+    figures = result["figures"]
+    one = figures["services"][0]["pss_bytes"]
+    rows = [
+        [
+            service["name"],
+            megabytes(service["pss_bytes"]),
+            f"{service['pss_bytes'] / one:.3f}",
+            *(_own(service, role) for role in ("web", "job", "image", "supervisor")),
+        ]
+        for service in figures["services"]
+    ]
+    met = f"at most {figures['aim']:g}: {_met(figures['ratio'] <= figures['aim'])}"
+    heads = ["service", "memory", f"ratio, {met}", "a web worker's own", "a job worker's own"]
+    return table([*heads, "the image's own", "the supervisor's own"], rows)
+
+
+def _own(service: dict[str, Any], role: str) -> str:
+    own = service["private_bytes"].get(role)
+    return "" if own is None else f"{own / 1e6:.1f} MB"
+
+
+def growth(result: Result) -> str:
+    """What calls of the store take by the length of the queue; the longest / the shortest."""
+    figures = result["figures"]
+    calls = ("accept", "claim", "finish")
+    queues, ratios = figures["growth"]["queues"], figures["growth"]["ratios"]
+    rows = [
+        [
+            f"{queue['queued']:,}",
+            *(f"{queue[f'{call}_ms']:.2f}" for call in calls),
+            megabytes(queue["bytes"]),
+        ]
+        for queue in queues
+    ]
+    met = [f"{ratios[call]:.2f}: {_met(ratios[call] <= figures['aim'])}" for call in calls]
+    rows.append([f"the longest / the shortest, at most {figures['aim']:g}", *met, ""])
+    return table(["jobs queued", *(f"{call}, ms" for call in calls), "file"], rows)
+
+
+def throughput(result: Result) -> str:
+    """Whole jobs a second by the number of callers at once."""
+    rows = [
+        [
+            f"`synchronous={row['synchronous']}`, {row['callers']}",
+            f"{row['jobs_per_second']:,.0f}",
+            f"{row['p50_ms']:.1f}",
+            f"{row['p99_ms']:.1f}",
+        ]
+        for row in result["figures"]["throughput"]
+    ]
+    return table(["callers at once", "jobs/s", "p50, ms", "p99, ms"], rows)
 
 
 def _met(met: bool) -> str:

@@ -38,6 +38,9 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "jobs_aims": ("jobs", job_tables.jobs_aims),
     "call": ("call", job_tables.call),
     "accept": ("accept", job_tables.accept),
+    "one_copy_jobs": ("one_copy_jobs", job_tables.one_copy),
+    "growth": ("growth", job_tables.growth),
+    "store": ("growth", job_tables.throughput),
 }
 
 

@@ -81,3 +81,16 @@ def test_accepting_is_shown_beside_bare_answers() -> None:
     shown = job_tables.accept({"figures": {"aim": 0.6, "servers": [server, server]}})
     assert "| 4,000 | 20.0 | 2,000 | 30.0 | 0.50 | **no** |" in shown
     assert "| 0.50 |  |" in shown
+
+
+def test_the_longest_queue_is_shown_beside_the_shortest() -> None:
+    queues = [
+        {"queued": queued, "accept_ms": 0.5, "claim_ms": claim, "finish_ms": 0.4, "bytes": 8e6}
+        for queued, claim in ((10_000, 0.5), (10_000_000, 1.0))
+    ]
+    ratios = {"accept": 1.0, "claim": 2.0, "finish": 1.0}
+    shown = job_tables.growth(
+        {"figures": {"aim": 1.5, "growth": {"queues": queues, "ratios": ratios}}}
+    )
+    assert "| 10,000,000 | 0.50 | 1.00 | 0.40 | 8 MB |" in shown
+    assert "at most 1.5 | 1.00: yes | 2.00: **no** | 1.00: yes |" in shown
