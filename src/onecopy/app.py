@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from onecopy.tasks import JobHandle, Task, Tasks
     from onecopy.tasks.options import DeclaredOptions
     from onecopy.tasks.task import AsyncTask, SyncTask
+    from onecopy.webhooks import Webhooks
 
 
 class OneCopy:
@@ -23,7 +24,9 @@ class OneCopy:
     those of tasks in one `OneCopy`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, webhooks: "Webhooks | None" = None) -> None:
+        """Take who is told when a job is final; None: what the environment says of webhooks."""
+        self._webhooks = webhooks
         self._tasks: Tasks | None = None
         self._http: HttpOptions | None = None
         self._runtime: Callable[[], Awaitable[Runtime]] | None = None
@@ -35,8 +38,9 @@ class OneCopy:
         if self._tasks is None:
             # Here, because a program without tasks need not import pydantic.
             from onecopy.tasks import Tasks
+            from onecopy.webhooks.callbacks import Callbacks
 
-            self._tasks = Tasks(self._open_runtime, self._endpoint)
+            self._tasks = Tasks(self._open_runtime, self._endpoint, Callbacks(self._webhooks))
         return self._tasks
 
     # Of a function that fits both, the first is meant.
@@ -65,10 +69,15 @@ class OneCopy:
         `onecopy.tasks.options.DeclaredOptions`. The task is named by the function, or by `name`.
 
         Raises DeclarationError if a parameter or the result cannot travel as JSON, or an option
-        cannot be had; TaskExists if another task has the name.
+        cannot be had; TaskExists if another task has the name; CallbackRefused for callbacks.
         """
         declared = _Declared(self.tasks, name, options)
         return declared if function is None else declared(function)
+
+    @property
+    def webhooks(self) -> "Webhooks | None":
+        """What it was told of webhooks."""
+        return self._webhooks
 
     def declared_tasks(self) -> "list[Task[..., Any]]":
         """Return the tasks that were declared; looking does not import what tasks need."""
@@ -169,6 +178,25 @@ def tasks_of_all() -> "dict[str, Task[..., Any]]":
             if known is not task and known.source != task.source:
                 raise TaskExists(task.name, known.source, task.source)
     return found
+
+
+def webhooks_of_all() -> "Webhooks":
+    """Return what signs and bounds the webhooks of this process.
+
+    Raises OptionError: something in the environment cannot be had, or not all say the same.
+    """
+    from onecopy.webhooks.config import Webhooks, agreed
+
+    return agreed([each.webhooks for each in _all if each.webhooks is not None]) or Webhooks()
+
+
+def uses_webhooks() -> bool:
+    """Whether this process is sure to have webhooks: any job may ask for one."""
+    return (
+        any(shared.webhooks is not None for shared in _all)
+        or bool(webhooks_of_all().secrets)
+        or any(task.declared.callbacks for task in tasks_of_all().values())
+    )
 
 
 class _Declared:

@@ -57,7 +57,11 @@ def test_each_answer_has_an_example(schema: dict[str, Any]) -> None:
 
 def test_the_headers_are_described(schema: dict[str, Any]) -> None:
     operation = schema["paths"]["/geocode"]["post"]
-    assert {each["name"] for each in operation["parameters"]} == {"Prefer", "Idempotency-Key"}
+    assert {each["name"] for each in operation["parameters"]} == {
+        "callback_url",
+        "Prefer",
+        "Idempotency-Key",
+    }
     assert set(operation["responses"]["202"]["headers"]) == {"Location", "Retry-After"}
     assert operation["description"] == "Find places by their names."
     assert "description" not in schema["paths"]["/count"]["post"]

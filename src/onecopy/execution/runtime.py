@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from onecopy.engines import Engine
@@ -28,6 +28,8 @@ class Runtime:
         """Take a store, an engine, and the state folder that this host's workers share."""
         self.store = store
         self.engine = engine
+        self.on_deliveries: Callable[[], None] | None = None
+        """Called when a change has recorded deliveries of webhooks."""
         self._folder = folder
         self._queue_times = QueueTimes(store)
         self._waiting: dict[str, set[asyncio.Future[Job]]] = defaultdict(set)
@@ -75,6 +77,8 @@ class Runtime:
         """Change a job and tell whoever follows it. Raises as `Store.change` does."""
         changed = await self.store.change(job, change, now=time.time() if now is None else now)
         await self.engine.tell(job)
+        if changed.callbacks and changed.final and self.on_deliveries is not None:
+            self.on_deliveries()
         return changed
 
     async def cancel(self, job: str) -> Job:

@@ -3,6 +3,8 @@
 endpoint.py         `task.endpoint`: accepts a job for each POST
 routes.py           look, wait, fetch the result, cancel
 outcome.py          the outcome of an attempt that goes on elsewhere
+callbacks.py        who asks to be told how a job ended
+webhook_key.py      the public key that webhooks are verified with
 answers.py          what they have in common
 router.py           a router that requests for other routes pass at once
 body.py             the body of a request
@@ -10,13 +12,14 @@ preferences.py      the Prefer and Idempotency-Key headers
 problems.py         RFC 9457: every error, each with a type that stays
 pointers.py         from pydantic's faults to JSON Pointers
 openapi.py          what OpenAPI says of all this
+webhook_openapi.py  and of callbacks
 """
 
 from collections.abc import Sequence
 
 from fastapi import FastAPI, params
 
-from onecopy.http import outcome
+from onecopy.http import outcome, webhook_key
 from onecopy.http.endpoint import endpoint
 from onecopy.http.openapi import describe
 from onecopy.http.options import HttpOptions
@@ -30,6 +33,7 @@ def install(
     app: FastAPI, tasks: Tasks, options: HttpOptions, dependencies: Sequence[params.Depends]
 ) -> None:
     """Give an app the routes of jobs; its own routes and handlers stay as they are."""
+    app.include_router(webhook_key.router(tasks, options))  # First: it is no job's id.
     app.include_router(router(tasks, options, dependencies))
     app.include_router(outcome.router(tasks, options))
     describe(app, tasks)

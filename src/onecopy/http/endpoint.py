@@ -9,9 +9,17 @@ import pydantic_core
 from starlette.requests import Request
 from starlette.responses import Response
 
-from onecopy.errors import ArgumentsInvalid, IdempotencyMismatch, OneCopyError, StoreUnavailable
+from onecopy.errors import (
+    ArgumentsInvalid,
+    CallbackRefused,
+    IdempotencyMismatch,
+    OneCopyError,
+    StoreUnavailable,
+    WebhooksNotInstalled,
+)
 from onecopy.http.answers import Asked, OptionsSource
 from onecopy.http.body import read_body
+from onecopy.http.callbacks import read_callback, refusal
 from onecopy.http.openapi import marked
 from onecopy.http.pointers import pointer
 from onecopy.http.preferences import read_idempotency_key
@@ -59,9 +67,11 @@ async def _accept(asked: Asked, task: Task[..., Any]) -> Job:
         arguments = task.signature.normalise(body)
     except ArgumentsInvalid as error:
         raise _faulty(error, body) from None
-    sender = (task.options(**sending) if sending else task).sender
     try:
+        sender = (task.options(**sending) if sending else task).sender
         [job] = await sender.accept([sender.job(arguments)])
+    except (CallbackRefused, WebhooksNotInstalled) as error:
+        raise refusal(error) from None
     except IdempotencyMismatch as error:
         raise Problem(Kind.KEY_REUSED, str(error)) from None
     return job
@@ -92,6 +102,9 @@ def _sending(asked: Asked) -> SendingOptions:
     traces = asked.headers.get(b"traceparent")
     if traces and _TRACE.fullmatch(traces[0]):
         sending["traceparent"] = traces[0]
+    callback = read_callback(asked.request)
+    if callback is not None:
+        sending["callback_url"] = callback
     return sending
 
 

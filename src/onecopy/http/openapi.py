@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from fastapi import FastAPI
 
 from onecopy.http.problems import MEDIA_TYPE, Kind
+from onecopy.http.webhook_openapi import CALLBACK_URL, KEY, describe_callback
 from onecopy.tasks import Task, Tasks
 
 _MARK: Final = re.compile(r"\s*<!-- onecopy task: (.*) -->\s*$")
@@ -86,7 +87,9 @@ _JOB_SCHEMA: Final = _object(
     },
     [name for name in JOB if name != "result"],
 )
-_FAULT: Final = _object({"detail": {"type": "string"}, "pointer": {"type": "string"}})
+_FAULT: Final = _object(
+    {name: {"type": "string"} for name in ("detail", "pointer", "parameter")}, ["detail"]
+)
 _PROBLEM_SCHEMA: Final = _object(
     {
         "type": {"type": "string", "format": "uri"},
@@ -104,6 +107,9 @@ _MEMBERS: Final[dict[Kind, Described]] = {
     Kind.JOB_FAILED: {"error": {"type": "ValueError", "message": "no such place: Brn"}},
     Kind.ARGUMENTS_INVALID: {
         "errors": [{"detail": "Input should be a valid string", "pointer": "#/rows/2"}]
+    },
+    Kind.CALLBACK_REFUSED: {
+        "errors": [{"detail": "it has to begin with https://", "parameter": "callback_url"}]
     },
 }
 _RETRY_AFTER: Final[Described] = {
@@ -239,10 +245,14 @@ _ACCEPT: Final[Responses] = {
         Kind.NOT_JSON,
         Kind.ARGUMENTS_INVALID,
         Kind.KEY_REUSED,
+        Kind.CALLBACK_REFUSED,
         Kind.QUEUE_FULL,
         Kind.UNAVAILABLE,
     ),
 }
+
+
+WEBHOOK_KEY: Final[Responses] = {**KEY, **_problems(Kind.UNAVAILABLE)}
 
 
 def marked(task: Task[..., Any]) -> str:
@@ -287,7 +297,7 @@ def _describe(operation: Described, task: Task[..., Any], schema: Described) -> 
     arguments = _shared(task.signature.arguments_schema(), task.name, schema)
     result = _shared(task.signature.result_schema(), task.name, schema)
     arguments.pop("title", None)
-    operation.setdefault("parameters", []).extend([PREFER, _KEY])
+    operation.setdefault("parameters", []).extend([CALLBACK_URL, PREFER, _KEY])
     operation["requestBody"] = {
         "required": bool(arguments.get("required")),
         "content": {"application/json": {"schema": arguments}},
@@ -299,6 +309,8 @@ def _describe(operation: Described, task: Task[..., Any], schema: Described) -> 
         answers[status]["content"]["application/json"]["example"].pop("result", None)
         answers[status]["content"]["application/json"]["example"]["task"] = task.name
     operation["responses"] = answers
+    done = answers["200"]["content"]["application/json"]
+    operation["callbacks"] = describe_callback(done["schema"], done["example"])
 
 
 def _shared(own: Described, task: str, schema: Described) -> Described:

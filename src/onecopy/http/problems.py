@@ -29,6 +29,7 @@ class Kind(Enum):
     ARGUMENTS_INVALID = ("arguments-invalid", 422, "The arguments do not fit the task")
     KEY_REUSED = ("idempotency-key-reused", 422, "The Idempotency-Key is of another request")
     OUTCOME_INVALID = ("outcome-invalid", 422, "This is no outcome of the task")
+    CALLBACK_REFUSED = ("callback-refused", 422, "This URL is not called back")
     QUEUE_FULL = ("queue-full", 503, "The queue is full")
     UNAVAILABLE = ("unavailable", 503, "Jobs cannot be accepted or read now")
 

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from uvicorn import Config
 
 from onecopy import datasets, heap
-from onecopy.app import tasks_of_all
+from onecopy.app import tasks_of_all, uses_webhooks, webhooks_of_all
 from onecopy.errors import OneCopyError, UserCodeError, user_traceback
 from onecopy.execution.state import STATE_DIR
 from onecopy.server.app_import import import_app
@@ -27,7 +27,7 @@ from onecopy.server.collection import rare_collections
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.lifespan import ImageLifespan, inherited
 from onecopy.server.narration import Narrator, megabytes
-from onecopy.server.preload import preload, preload_for_jobs
+from onecopy.server.preload import preload, preload_for_jobs, preload_for_webhooks
 from onecopy.server.process import die_with, set_name, wait_for_adoption
 from onecopy.server.run import START_FAILED
 from onecopy.server.scoreboard import Scoreboard
@@ -88,6 +88,8 @@ class Image:
         preload(self.config)
         if tasks_of_all():
             preload_for_jobs()
+            if uses_webhooks() and self._settings.tier != "web":
+                preload_for_webhooks()
         self._narrator.info(f"imported {self._settings.app} in {time.perf_counter() - began:.2f} s")
 
     def _load_datasets(self) -> None:
@@ -243,7 +245,7 @@ def _work(image: Image, assignment: Assignment, scoreboard: Scoreboard, settings
     # Here, because most of it is of no use to web workers of an app without tasks.
     from onecopy.server.job import JobWorker
 
-    JobWorker(tasks_of_all(), settings, slot, channel, scoreboard).run()
+    JobWorker(tasks_of_all(), webhooks_of_all(), settings, slot, channel, scoreboard).run()
 
 
 def _refuse(error: BaseException, channel: Channel, *, debug: bool) -> NoReturn:

@@ -49,6 +49,8 @@ from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
 from onecopy.server.sweeping import Sweeping
 from onecopy.tasks import Task, log_job_ids
+from onecopy.webhooks.config import Webhooks
+from onecopy.webhooks.courier import Courier, sender_for
 
 _TURN_EVERY: Final = 0.5
 _PROGRESS_EVERY: Final = 0.1
@@ -61,6 +63,7 @@ class JobWorker:
     def __init__(
         self,
         tasks: dict[str, Task[..., Any]],
+        webhooks: Webhooks,
         settings: Settings,
         slot: int,
         channel: Channel,
@@ -71,7 +74,7 @@ class JobWorker:
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
         channel.setblocking(False)
         self._settings = settings
-        self._agent = Agent(tasks, settings, slot, channel, scoreboard, MainThread())
+        self._agent = Agent(tasks, webhooks, settings, slot, channel, scoreboard, MainThread())
 
     def run(self) -> None:
         """Work until told to leave."""
@@ -91,6 +94,7 @@ class Agent:
     def __init__(
         self,
         tasks: dict[str, Task[..., Any]],
+        webhooks: Webhooks,
         settings: Settings,
         slot: int,
         channel: Channel,
@@ -116,6 +120,8 @@ class Agent:
         self._places = Places(tasks.values(), settings.concurrency, self._attempts)
         queues = Queues(settings.queues, settings.weights)
         self._claims = Claims(self._runtime, self._name, queues, self._attempts, self._places)
+        self._courier = Courier(self._runtime.store.deliveries, sender_for(webhooks))
+        self._runtime.on_deliveries = self._courier.wake
         self._calls: CallTaker | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._background: set[asyncio.Future[None]] = set()
@@ -144,6 +150,7 @@ class Agent:
         ]
         self._channel.send({"event": "ready", "worker": self._name})
         self._take_calls()
+        self._courier.start()
         try:
             await self._claims.run()
             await self._drain()
@@ -151,6 +158,7 @@ class Agent:
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            await self._courier.stop()
             await self._runtime.close()
 
     def _take_calls(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final, TypedDict, cast
 from onecopy.errors import DeclarationError
 from onecopy.execution import queues
 from onecopy.execution.policy import RetryPolicy
+from onecopy.webhooks.urls import read_url
 
 type Seconds = float | timedelta
 type Backoff = Seconds | Callable[[int], float]
@@ -26,6 +27,7 @@ class TaskOptions:
 
     expires: from acceptance until a job that nobody began fails. keep: how long a final job is
     kept. max_memory: private bytes. max_queued: of its queue. concurrency: attempts at a time.
+    callbacks: URLs that are told how a job ended.
     """
 
     retries: int = 0
@@ -38,6 +40,7 @@ class TaskOptions:
     keep: float = 86400.0
     max_queued: int | None = None
     concurrency: int | None = None
+    callbacks: tuple[str, ...] = ()
 
 
 class DeclaredOptions(TypedDict, total=False):
@@ -48,7 +51,8 @@ class DeclaredOptions(TypedDict, total=False):
     timeout: seconds that an attempt may take. max_memory: private memory of an attempt. queue,
     priority: where jobs wait; higher priorities first. expires: seconds until a job that nobody
     began fails. keep: seconds that a final job is kept. max_queued: how many jobs may wait in the
-    queue. concurrency: attempts at a time in one worker, for async tasks.
+    queue. concurrency: attempts at a time in one worker, for async tasks. callbacks: URLs that
+    are told how each job ended.
     """
 
     retries: int
@@ -62,6 +66,7 @@ class DeclaredOptions(TypedDict, total=False):
     keep: Seconds
     max_queued: int | None
     concurrency: int | None
+    callbacks: Sequence[str]
 
 
 def declared(task: str, given: DeclaredOptions) -> TaskOptions:
@@ -85,6 +90,7 @@ def declared(task: str, given: DeclaredOptions) -> TaskOptions:
         keep=check.seconds("keep", given.get("keep", 86400.0), least=0.0),
         max_queued=check.optional("max_queued", given.get("max_queued")),
         concurrency=check.optional("concurrency", given.get("concurrency")),
+        callbacks=check.texts("callbacks", given.get("callbacks", ())),
     )
 
 
@@ -99,7 +105,8 @@ class SendingOptions(TypedDict, total=False):
 
     delay: seconds until it is due. run_at: when it is due (with a time zone). idempotency_key: a
     second job of the task with the same key is not made: the first is returned. timeout: seconds
-    that a call may take. The others as in `@shared.task(...)`.
+    that a call may take. callback_url: is told how the job ended, as `callbacks` are. The others as
+    in `@shared.task(...)`.
     """
 
     delay: Seconds
@@ -111,6 +118,7 @@ class SendingOptions(TypedDict, total=False):
     keep: Seconds
     timeout: Seconds | None
     traceparent: str
+    callback_url: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +129,7 @@ class Sending:
     run_at: datetime | None = None
     idempotency_key: str | None = None
     traceparent: str | None = None
+    callback_url: str | None = None
 
     def due_at(self, now: float) -> float:
         """Return when the job is due, in seconds since 1970."""
@@ -132,7 +141,7 @@ def sent(
 ) -> tuple[TaskOptions, Sending]:
     """Return the options of a task with those of a sending in their place.
 
-    Raises DeclarationError for what cannot be had.
+    Raises DeclarationError for what cannot be had, CallbackRefused for a URL that is none.
     """
     check = _Check(task)
     if "delay" in given and "run_at" in given:
@@ -165,6 +174,8 @@ def _sending(check: "_Check", sending: Sending, given: SendingOptions) -> Sendin
         sending = replace(sending, idempotency_key=key)
     if "traceparent" in given:
         sending = replace(sending, traceparent=given["traceparent"])
+    if "callback_url" in given:
+        sending = replace(sending, callback_url=read_url(given["callback_url"]).url)
     return sending
 
 
@@ -200,6 +211,12 @@ class _Check:
         if not isinstance(value, str) or not queues.NAME.fullmatch(value):
             raise self.fault(f"queue={value!r}: letters, digits, '_', '.', '-', at most 100")
         return value
+
+    def texts(self, name: str, value: object) -> tuple[str, ...]:
+        texts = tuple(cast(Sequence[object], value)) if isinstance(value, Sequence) else ()
+        if isinstance(value, str) or not all(isinstance(each, str) for each in texts):
+            raise self.fault(f'{name}={value!r} is no list of texts: write {name}=["..."]')
+        return cast(tuple[str, ...], texts)
 
     def bytes(self, name: str, value: object) -> int:
         if isinstance(value, str) and (size := _SIZE.fullmatch(value.strip())):

@@ -14,6 +14,7 @@ from onecopy.errors import (
 from onecopy.execution.ports import Runtime, RuntimeSource
 from onecopy.jobs import Change, Job
 from onecopy.stores import IdempotencyConflict, QueueFull, Unavailable
+from onecopy.webhooks.callbacks import Callbacks
 
 if TYPE_CHECKING:
     from onecopy.tasks.task import Task
@@ -25,11 +26,18 @@ class Tasks:
     """Tasks by name."""
 
     def __init__(
-        self, runtime: RuntimeSource, endpoint: "Callable[[Task[..., Any]], Endpoint]"
+        self,
+        runtime: RuntimeSource,
+        endpoint: "Callable[[Task[..., Any]], Endpoint]",
+        callbacks: Callbacks,
     ) -> None:
-        """Take what returns the runtime here and now, and what makes an endpoint of a task."""
+        """Take what returns the runtime here and now, and what makes an endpoint of a task.
+
+        callbacks: whom the jobs of all of them tell how they ended.
+        """
         self.runtime = runtime
         self.endpoint = endpoint
+        self.callbacks = callbacks
         self._by_name: dict[str, Task[..., Any]] = {}
 
     def __iter__(self) -> "Iterator[Task[..., Any]]":
@@ -41,8 +49,10 @@ class Tasks:
     def add(self, task: "Task[..., Any]") -> None:
         """Register a task. The same code run again replaces what it declared before.
 
-        Raises TaskExists if other code has the name.
+        Raises TaskExists if other code has the name; CallbackRefused if one of its callbacks may
+        not be called.
         """
+        self.callbacks.check_declared(task.declared.callbacks)
         known = self._by_name.get(task.name)
         if known is not None and known.source != task.source:
             raise TaskExists(task.name, known.source, task.source)

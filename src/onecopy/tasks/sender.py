@@ -35,7 +35,8 @@ class Sender[R]:
     async def submit(self, *args: Any, **kwargs: Any) -> JobHandle[R]:  # noqa: ANN401
         """Submit a job; it is durable once this returns.
 
-        Raises ArgumentsInvalid, QueueIsFull, StoreUnavailable, IdempotencyMismatch.
+        Raises ArgumentsInvalid, QueueIsFull, StoreUnavailable, IdempotencyMismatch; with a
+        `callback_url` CallbackRefused, WebhooksNotInstalled.
         """
         [job] = await self.accept([self.job(self.signature.encode(args, kwargs))])
         return self.handle(job)
@@ -103,11 +104,20 @@ class Sender[R]:
             traceparent=sending.traceparent or (parent.traceparent if parent else None),
             idempotency_key=key,
             fingerprint=None if key is None else _fingerprint(self.task, arguments),
+            callbacks=self._callbacks(),
         )
 
     async def accept(self, jobs: list[Job]) -> list[Job]:
         """Send jobs that `job` has made; raises as `submit`."""
+        if self.sending.callback_url is not None:
+            await self.tasks.callbacks.check_given(self.sending.callback_url)
         return await self.tasks.accept(jobs, self.options.max_queued)
+
+    def _callbacks(self) -> tuple[str, ...]:
+        urls = (*self.tasks.callbacks.urls, *self.options.callbacks)
+        if self.sending.callback_url is not None:
+            urls = (*urls, self.sending.callback_url)
+        return tuple(dict.fromkeys(urls))
 
     def handle(self, job: Job) -> JobHandle[R]:
         """Return what follows a job of this task."""

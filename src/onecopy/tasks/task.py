@@ -104,7 +104,7 @@ class Task[**P, R]:
     def options(self, **options: Unpack[SendingOptions]) -> Self:
         """Return this task with options for the jobs that are sent through what is returned.
 
-        Raises DeclarationError for what cannot be had.
+        Raises DeclarationError for what cannot be had, CallbackRefused for a URL that is none.
         """
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
@@ -159,7 +159,10 @@ class AsyncTask[**P, R](Task[P, R]):
 def declare(
     function: Callable[..., Any], name: str | None, tasks: Tasks, options: DeclaredOptions
 ) -> Task[..., Any]:
-    """Make a task of a function and register it. Raises DeclarationError, TaskExists."""
+    """Make a task of a function and register it.
+
+    Raises DeclarationError, TaskExists, CallbackRefused.
+    """
     chosen: str = name or getattr(function, "__name__", type(function).__name__)
     kind = AsyncTask[..., Any] if _is_async(function) else SyncTask[..., Any]
     task = kind(function, chosen, tasks, options)

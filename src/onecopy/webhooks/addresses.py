@@ -53,6 +53,7 @@ _REFUSED_6: Final = tuple(
         "3fff::/20",  # documentation
     )
 )
+NOT_PUBLIC: Final = "its host has no public address, nor one that ONECOPY_WEBHOOK_ALLOW allows"
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 """IPv4 as a network of IPv6 alone has it: judged by what it carries."""
 
@@ -62,7 +63,7 @@ def refusal(address: Address, allow: Sequence[Network]) -> str | None:
     meant = _meant(address)
     if _within(meant, allow) or _within(address, allow):
         return None
-    return None if _is_public(meant) else "it leads to an address that is not public"
+    return None if _is_public(meant) else NOT_PUBLIC
 
 
 def _meant(address: Address) -> Address:

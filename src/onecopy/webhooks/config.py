@@ -9,7 +9,7 @@ import ipaddress
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,7 +55,7 @@ class Webhooks:
         Raises OptionError for what cannot be had, CallbackRefused for a URL that cannot be called.
         """
         networks = _networks(os.environ.get(ALLOW, "") if allow is None else allow)
-        object.__setattr__(self, "urls", callbacks(urls, networks))
+        object.__setattr__(self, "urls", _urls(urls, networks))
         object.__setattr__(self, "secrets", _secrets(secrets))
         object.__setattr__(self, "allow", networks)
         object.__setattr__(self, "private_key", _private_key(private_key))
@@ -72,11 +72,25 @@ class Webhooks:
         return (*self.secrets, self.key())
 
 
-def callbacks(urls: Iterable[str], allow: tuple[Network, ...]) -> tuple[str, ...]:
-    """Return URLs to be called back, each once, as far as they can be checked without a look-up.
+def agreed(given: Sequence[Webhooks]) -> Webhooks | None:
+    """Return the one of those that are given; None if none is.
 
-    Raises CallbackRefused.
+    Raises OptionError if two would sign differently, or call others: deliveries are of them all.
     """
+    for one in given[1:]:
+        first = given[0]
+        if (one.secrets, one.allow, one.private_key) != (
+            first.secrets,
+            first.allow,
+            first.private_key,
+        ):
+            raise OptionError(
+                "webhooks", "two OneCopy of one process have different keys or networks"
+            )
+    return given[0] if given else None
+
+
+def _urls(urls: Iterable[str], allow: tuple[Network, ...]) -> tuple[str, ...]:
     found = tuple(dict.fromkeys([urls] if isinstance(urls, str) else urls))
     for url in found:
         check_as_written(read_url(url), allow)

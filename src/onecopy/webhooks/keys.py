@@ -9,7 +9,7 @@ import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -170,6 +170,7 @@ def checkers(texts: str | Iterable[str]) -> list[Checker]:
     ]
 
 
+@cache
 def must_be_installed() -> None:
     """Raise WebhooksNotInstalled unless this environment can send webhooks."""
     for package in ("httpcore", "anyio", "cryptography"):
