@@ -27,6 +27,7 @@ from rich.progress import track
 
 from benchmarks import _facts
 from onecopy.jobs import Job, Succeed, new_id
+from onecopy.stores import change_one
 from onecopy.stores.sqlite import SQLiteStore
 
 AIM: Final = 1.5
@@ -120,7 +121,7 @@ async def _claim(store: SQLiteStore) -> Job:
 async def _finish(store: SQLiteStore, job: Job) -> None:
     if job.lease is None:
         raise RuntimeError("a claimed job has a lease")
-    await store.change(job.id, Succeed(job.lease.token, "null"), now=time.time())
+    await change_one(store, job.id, Succeed(job.lease.token, "null"), now=time.time())
 
 
 async def growth(folder: Path, lengths: Sequence[int], synchronous: Synchronous) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from onecopy.jobs import (
     Succeed,
     new_id,
 )
+from onecopy.stores import change_one
 from onecopy.stores.sqlite import SQLiteStore
 from tests.cli.terminal import Terminal, onecopy
 from tests.running import DEADLINE, Service, alive, service
@@ -76,7 +77,7 @@ def record(*histories: tuple[Job, Sequence[Change]], path: str = ".onecopy/jobs.
         for job, changes in histories:
             await store.accept([job])
             for number, change in enumerate(changes):
-                await store.change(job.id, change, now=job.created_at + number + 1)
+                await change_one(store, job.id, change, now=job.created_at + number + 1)
         await store.close()
 
     asyncio.run(fill())

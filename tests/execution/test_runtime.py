@@ -11,7 +11,7 @@ import pytest
 from onecopy.engines.local import LocalEngine
 from onecopy.execution.runtime import Runtime
 from onecopy.jobs import Cancel, Job, new_id
-from onecopy.stores import Unavailable
+from onecopy.stores import Unavailable, change_one
 from onecopy.stores.memory import MemoryStore
 
 
@@ -71,7 +71,7 @@ def test_a_word_that_was_lost_is_made_up_for(tmp_path: Path) -> None:
         waiting = asyncio.create_task(runtime.wait(job.id, None))
         await asyncio.sleep(0.1)
         store.away = True
-        await store.change(job.id, Cancel(), now=time.time())  # And nobody is told.
+        await change_one(store, job.id, Cancel(), now=time.time())  # And nobody is told.
         await asyncio.sleep(1.2)
         assert not waiting.done()
         store.away = False
@@ -96,7 +96,7 @@ def test_a_job_that_is_deleted_while_somebody_waits(tmp_path: Path) -> None:
         (job,) = await runtime.accept([_job()])
         waiting = asyncio.create_task(runtime.wait(job.id, None))
         await asyncio.sleep(0.1)
-        await store.change(job.id, Cancel(), now=time.time())
+        await change_one(store, job.id, Cancel(), now=time.time())
         assert await store.prune(now=time.time() + 1e9) == 1
         with pytest.raises(KeyError):
             await waiting

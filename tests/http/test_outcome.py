@@ -12,6 +12,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from onecopy.jobs import Cancel, Elsewhere, Job, Release
+from onecopy.stores import change_one
 from tests.http.service import Service, service
 from tests.http.test_wire import problem
 
@@ -33,7 +34,7 @@ async def _claim(running: Service, name: str) -> Job:
     store = running.jobs.store
     [job] = await store.claim("w", ["default"], now=now, until=now + 30)
     assert job.id == name
-    return await store.change(name, Elsewhere(token_of(job), now + 60), now=now)
+    return await change_one(store, name, Elsewhere(token_of(job), now + 60), now=now)
 
 
 def token_of(job: Job) -> str:
@@ -123,7 +124,7 @@ def test_forged_tokens(geocoder: Service, token: str) -> None:
 
 def test_the_token_of_an_attempt_before(geocoder: Service) -> None:
     job = leave_to_others(geocoder)
-    geocoder.wait(geocoder.jobs.store.change(job.id, Release(token_of(job)), now=time.time()))
+    geocoder.wait(change_one(geocoder.jobs.store, job.id, Release(token_of(job)), now=time.time()))
     problem(report(geocoder, job, {"result": []}), 403, "token-refused")
     again = geocoder.wait(_claim(geocoder, job.id))
     problem(report(geocoder, again, {"result": []}, token_of(job)), 403, "token-refused")
@@ -145,7 +146,7 @@ def test_an_unknown_job(geocoder: Service) -> None:
 
 def test_a_cancelled_job(geocoder: Service) -> None:
     job = leave_to_others(geocoder)
-    geocoder.wait(geocoder.jobs.store.change(job.id, Cancel(), now=time.time()))
+    geocoder.wait(change_one(geocoder.jobs.store, job.id, Cancel(), now=time.time()))
     response = report(geocoder, job, {"result": []})
     assert response.status_code in (200, 409)
 

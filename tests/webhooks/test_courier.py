@@ -14,7 +14,7 @@ import pytest
 from onecopy.deliveries import Change, Delivery, Replay
 from onecopy.errors import WebhooksNotInstalled
 from onecopy.jobs import Cancel, Job, new_id
-from onecopy.stores import DeliveryFilter, Store, Unavailable
+from onecopy.stores import DeliveryFilter, Store, Unavailable, change_one
 from onecopy.stores.memory import MemoryStore
 from onecopy.stores.memory_deliveries import MemoryDeliveries
 from onecopy.stores.sqlite import SQLiteStore
@@ -60,7 +60,7 @@ async def ended(store: Store, *urls: str, jobs: int = 1) -> None:
     ]
     await store.accept(made)
     for job in made:
-        await store.change(job.id, Cancel(), now=now)
+        await change_one(store, job.id, Cancel(), now=now)
 
 
 async def until(holds: Callable[[], Awaitable[bool] | bool]) -> None:

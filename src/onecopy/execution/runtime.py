@@ -12,7 +12,7 @@ from onecopy.execution import calls
 from onecopy.execution.ports import Call
 from onecopy.execution.queue_times import QueueTimes
 from onecopy.jobs import Cancel, Change, Job
-from onecopy.stores import Store, Unavailable
+from onecopy.stores import Store, Unavailable, change_one
 
 _LOOK_AGAIN: Final = 1.0
 """Seconds after which waiters ask the store, in case that a word of the engine was lost."""
@@ -75,7 +75,7 @@ class Runtime:
 
     async def change(self, job: str, change: Change, *, now: float | None = None) -> Job:
         """Change a job and tell whoever follows it. Raises as `Store.change` does."""
-        changed = await self.store.change(job, change, now=time.time() if now is None else now)
+        changed = await change_one(self.store, job, change, now=time.time() if now is None else now)
         await self.engine.tell(job)
         if changed.callbacks and changed.final and self.on_deliveries is not None:
             self.on_deliveries()

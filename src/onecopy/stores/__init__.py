@@ -7,7 +7,15 @@ memory.py       in one process, for tests
 urls.py         a store by its URL
 """
 
-from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, Store, Unavailable
+from onecopy.stores.base import (
+    Filter,
+    IdempotencyConflict,
+    QueueFull,
+    Stats,
+    Store,
+    Unavailable,
+    change_one,
+)
 from onecopy.stores.deliveries import Deliveries, DeliveryFilter
 
 __all__ = [
@@ -19,4 +27,5 @@ __all__ = [
     "Stats",
     "Store",
     "Unavailable",
+    "change_one",
 ]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from onecopy.jobs import Change, Event, Job, Status
+from onecopy.jobs import Change, Event, Job, NotAllowed, Status
 from onecopy.stores.deliveries import Deliveries
 
 
@@ -100,17 +100,32 @@ class Store(Protocol):
         ...
 
     async def claim(
-        self, worker: str, queues: Sequence[str], *, now: float, until: float, limit: int = 1
+        self,
+        worker: str,
+        queues: Sequence[str],
+        *,
+        now: float,
+        until: float,
+        limit: int = 1,
+        without: Sequence[str] = (),
+        tokens: Sequence[str] = (),
     ) -> list[Job]:
         """Begin attempts of due jobs: by order of `queues`, then priority, then when each was due.
 
-        Each gets a lease with a token of its own. The cost does not grow with the queue. Jobs that
-        have expired are left to `overdue`.
+        Each gets a lease with a token of its own: the first of `tokens`, a new one where there are
+        none left. Jobs of the tasks `without` are passed over; those that have expired are left to
+        `overdue`. The cost grows neither with the queue nor with what is passed over.
         """
         ...
 
-    async def change(self, job: str, change: Change, *, now: float) -> Job:
-        """Apply a change. Raises KeyError for an unknown job, NotAllowed as `jobs.apply` does."""
+    async def change(
+        self, changes: Sequence[tuple[str, Change]], *, now: float
+    ) -> list[Job | KeyError | NotAllowed]:
+        """Apply changes to jobs, in this order, and answer each by the job after it.
+
+        One that is refused is answered by its error and hinders no other: KeyError for an unknown
+        job, NotAllowed as `jobs.apply` raises it. `change_one` applies one, and raises.
+        """
         ...
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:
@@ -137,8 +152,8 @@ class Store(Protocol):
         """Return the jobs that a worker has attempts of."""
         ...
 
-    async def next_due(self, queues: Sequence[str]) -> float | None:
-        """Return when the next queued job is due, or was; None without one."""
+    async def next_due(self, queues: Sequence[str], *, without: Sequence[str] = ()) -> float | None:
+        """Return when the next queued job is due, or was, `without` some tasks'; None if none."""
         ...
 
     async def find(self, which: Filter) -> list[Job]:
@@ -162,3 +177,11 @@ class Store(Protocol):
         Their final deliveries go with them.
         """
         ...
+
+
+async def change_one(store: Store, job: str, change: Change, *, now: float) -> Job:
+    """Apply one change. Raises KeyError for an unknown job, NotAllowed as `jobs.apply` does."""
+    (answer,) = await store.change([(job, change)], now=now)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

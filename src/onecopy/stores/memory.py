@@ -2,7 +2,8 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import zip_longest
 from statistics import fmean
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from onecopy.jobs import (
     Event,
     Job,
     Lease,
+    NotAllowed,
     Status,
     accepted,
     apply,
@@ -85,28 +87,39 @@ class MemoryStore:
         return after
 
     async def claim(
-        self, worker: str, queues: Sequence[str], *, now: float, until: float, limit: int = 1
+        self,
+        worker: str,
+        queues: Sequence[str],
+        *,
+        now: float,
+        until: float,
+        limit: int = 1,
+        without: Sequence[str] = (),
+        tokens: Sequence[str] = (),
     ) -> list[Job]:
         """Begin attempts of due jobs."""
         with self._lock:
-            due = self._where(
-                lambda job: (
-                    job.status == "queued"
-                    and job.queue in queues
-                    and job.due_at <= now
-                    and not expired(job, now)
-                )
-            )
+            queued = self._queued(queues, without)
+            due = [job for job in queued if job.due_at <= now and not expired(job, now)]
             due.sort(key=lambda job: (queues.index(job.queue), -job.priority, job.due_at))
+            each_with = zip_longest(due[:limit], tokens[: len(due[:limit])])
             return [
-                self._change(job, Claim(Lease(new_token(), worker, until)), now)
-                for job in due[:limit]
+                self._change(job, Claim(Lease(token or new_token(), worker, until)), now)
+                for job, token in each_with
             ]
 
-    async def change(self, job: str, change: Change, *, now: float) -> Job:
-        """Apply a change."""
+    async def change(
+        self, changes: Sequence[tuple[str, Change]], *, now: float
+    ) -> list[Job | KeyError | NotAllowed]:
+        """Apply changes, in this order."""
+        answers: list[Job | KeyError | NotAllowed] = []
         with self._lock:
-            return self._change(self._jobs[job], change, now)
+            for job, change in changes:
+                try:
+                    answers.append(self._change(self._jobs[job], change, now))
+                except (KeyError, NotAllowed) as error:
+                    answers.append(error)
+        return answers
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""
@@ -142,11 +155,10 @@ class MemoryStore:
         with self._lock:
             return self._where(lambda job: job.lease is not None and job.lease.worker == worker)
 
-    async def next_due(self, queues: Sequence[str]) -> float | None:
-        """Return when the next queued job is due, or was; None without one."""
+    async def next_due(self, queues: Sequence[str], *, without: Sequence[str] = ()) -> float | None:
+        """Return when the next queued job is due, or was; None if none."""
         with self._lock:
-            queued = self._where(lambda job: job.status == "queued" and job.queue in queues)
-            return min((job.due_at for job in queued), default=None)
+            return min((job.due_at for job in self._queued(queues, without)), default=None)
 
     async def find(self, which: Filter) -> list[Job]:
         """Return jobs, the newest first."""
@@ -184,6 +196,11 @@ class MemoryStore:
         for job in jobs:
             del self._jobs[job], self._events[job]
             self._deliveries.forget(job)
+
+    def _queued(self, queues: Collection[str], without: Collection[str]) -> list[Job]:
+        return self._where(
+            lambda job: job.status == "queued" and job.queue in queues and job.task not in without
+        )
 
     def _where(self, condition: Callable[[Job], bool]) -> list[Job]:
         return [job for job in self._jobs.values() if condition(job)]

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from onecopy.jobs import Change, Claim, Event, Job, Lease, new_token
+from onecopy.jobs import Change, Claim, Event, Job, Lease, NotAllowed, new_token
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
 from onecopy.stores.base import Filter, Stats
@@ -66,27 +66,47 @@ class SQLiteStore:
         return await self._file.write(run)
 
     async def claim(
-        self, worker: str, queues: Sequence[str], *, now: float, until: float, limit: int = 1
+        self,
+        worker: str,
+        queues: Sequence[str],
+        *,
+        now: float,
+        until: float,
+        limit: int = 1,
+        without: Sequence[str] = (),
+        tokens: Sequence[str] = (),
     ) -> list[Job]:
         """Begin attempts of due jobs."""
 
         def run(connection: sqlite3.Connection, figures: Figures) -> list[Job]:
             claimed: list[Job] = []
-            for row in queries.due(connection, queues, now, limit):
-                lease = Lease(new_token(), worker, until)
-                claimed.append(queries.write(connection, figures, row, Claim(lease), now))
+            for number, row in enumerate(queries.due(connection, queues, now, limit, without)):
+                token = tokens[number] if number < len(tokens) else new_token()
+                claim = Claim(Lease(token, worker, until))
+                claimed.append(queries.write(connection, figures, row, claim, now))
             return claimed
 
         return await self._file.write(run)
 
-    async def change(self, job: str, change: Change, *, now: float) -> Job:
-        """Apply a change."""
+    async def change(
+        self, changes: Sequence[tuple[str, Change]], *, now: float
+    ) -> list[Job | KeyError | NotAllowed]:
+        """Apply changes, in this order."""
 
-        def run(connection: sqlite3.Connection, figures: Figures) -> Job:
-            row = connection.execute(rows.SELECT + "WHERE jobs.id = ?", (job,)).fetchone()
-            if row is None:
-                raise KeyError(job)
-            return queries.write(connection, figures, row, change, now)
+        def run(
+            connection: sqlite3.Connection, figures: Figures
+        ) -> list[Job | KeyError | NotAllowed]:
+            answers: list[Job | KeyError | NotAllowed] = []
+            for job, change in changes:
+                row = connection.execute(rows.SELECT + "WHERE jobs.id = ?", (job,)).fetchone()
+                if row is None:
+                    answers.append(KeyError(job))
+                    continue
+                try:
+                    answers.append(queries.write(connection, figures, row, change, now))
+                except NotAllowed as error:
+                    answers.append(error.with_traceback(None))
+            return answers
 
         return await self._file.write(run)
 
@@ -132,9 +152,11 @@ class SQLiteStore:
             )
         )
 
-    async def next_due(self, queues: Sequence[str]) -> float | None:
-        """Return when the next queued job is due, or was; None without one."""
-        return await self._file.read(lambda connection: queries.next_due(connection, queues))
+    async def next_due(self, queues: Sequence[str], *, without: Sequence[str] = ()) -> float | None:
+        """Return when the next queued job is due, or was; None if none."""
+        return await self._file.read(
+            lambda connection: queries.next_due(connection, queues, without)
+        )
 
     async def find(self, which: Filter) -> list[Job]:
         """Return jobs, the newest first."""

@@ -80,7 +80,13 @@ def _must_have_room(
             raise QueueFull(f"the queue {queue!r} has its bound of {max_queued} jobs")
 
 
-def due(connection: sqlite3.Connection, queues: Sequence[str], now: float, limit: int) -> list[Row]:
+def due(
+    connection: sqlite3.Connection,
+    queues: Sequence[str],
+    now: float,
+    limit: int,
+    without: Sequence[str],
+) -> list[Row]:
     """Return rows of the first due jobs: one look into the index for each priority of a queue.
 
     So a million jobs that are not due yet cost what one does.
@@ -90,24 +96,30 @@ def due(connection: sqlite3.Connection, queues: Sequence[str], now: float, limit
         for priority in priorities(connection, queue):
             which = (
                 "WHERE status = 'queued' AND queue = ? AND priority = ? AND due_at <= ? "
-                "AND (expires_at IS NULL OR expires_at > ?) ORDER BY due_at, seq LIMIT ?"
+                f"AND (expires_at IS NULL OR expires_at > ?) AND NOT task {AMONG} "
+                "ORDER BY due_at, seq LIMIT ?"
             )
-            values = (queue, priority, now, now, limit - len(found))
+            values = (queue, priority, now, now, json.dumps([*without]), limit - len(found))
             found += connection.execute(SELECT + which, values).fetchall()
             if len(found) >= limit:
                 return found
     return found
 
 
-def next_due(connection: sqlite3.Connection, queues: Sequence[str]) -> float | None:
+def next_due(
+    connection: sqlite3.Connection, queues: Sequence[str], without: Sequence[str]
+) -> float | None:
     """Return when the first queued job of some queues is due."""
-    which = "status = 'queued' AND queue = ? AND priority = ?"
+    which = f"status = 'queued' AND queue = ? AND priority = ? AND NOT task {AMONG}"
     firsts = [
-        connection.execute(f"SELECT min(due_at) FROM jobs WHERE {which}", key).fetchone()[0]
+        connection.execute(
+            f"SELECT due_at FROM jobs WHERE {which} ORDER BY due_at LIMIT 1",
+            (queue, priority, json.dumps([*without])),
+        ).fetchone()
         for queue in queues
-        for key in ((queue, priority) for priority in priorities(connection, queue))
+        for priority in priorities(connection, queue)
     ]
-    return min(firsts, default=None)
+    return min((first[0] for first in firsts if first is not None), default=None)
 
 
 def find(connection: sqlite3.Connection, which: Filter) -> list[Job]:

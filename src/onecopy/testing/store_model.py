@@ -36,11 +36,13 @@ from onecopy.jobs import (
     Release,
     Requeue,
     Succeed,
+    new_token,
 )
 from onecopy.stores import Filter, IdempotencyConflict, QueueFull, Store
 from onecopy.stores.memory import MemoryStore
 
 _QUEUES: Final = ("default", "slow")
+_TASKS: Final = ("resize", "send")
 _WORKERS: Final = ("a", "b")
 _REFUSALS: Final = (NotAllowed, QueueFull, IdempotencyConflict)
 
@@ -117,7 +119,7 @@ class _Comparison(RuleBasedStateMachine):
         draw = data.draw
         return Job(
             id=f"job {len(self._known)}",
-            task=draw(st.sampled_from(("resize", "send"))),
+            task=draw(st.sampled_from(_TASKS)),
             arguments="{}",
             queue=draw(st.sampled_from(_QUEUES)),
             priority=draw(st.integers(-1, 1)),
@@ -135,27 +137,54 @@ class _Comparison(RuleBasedStateMachine):
         queues=st.permutations(_QUEUES).map(tuple) | st.just(("slow",)),
         lease=st.integers(0, 4),
         limit=st.integers(1, 3),
+        without=st.lists(st.sampled_from(_TASKS), max_size=1),
+        tokens=st.integers(0, 2).map(lambda count: [new_token() for _ in range(count)]),
     )
-    def claim(self, worker: str, queues: Sequence[str], lease: int, limit: int) -> None:
+    def claim(
+        self,
+        worker: str,
+        queues: Sequence[str],
+        lease: int,
+        limit: int,
+        without: Sequence[str],
+        tokens: Sequence[str],
+    ) -> None:
         now = self._now
-        self._same(
-            lambda store: store.claim(worker, queues, now=now, until=now + lease, limit=limit)
-        )
+
+        async def claim_in(store: Store) -> list[Job]:
+            claimed = await store.claim(
+                worker,
+                queues,
+                now=now,
+                until=now + lease,
+                limit=limit,
+                without=without,
+                tokens=tokens,
+            )
+            given = [job.lease.token for job in claimed[: len(tokens)] if job.lease is not None]
+            assert given == tokens[: len(given)]
+            return claimed
+
+        self._same(claim_in)
 
     @precondition(lambda self: bool(self._known))
-    @rule(data=st.data(), change=st.integers(0, 11), right_token=st.integers(0, 4))
-    def change(self, data: st.DataObject, change: int, right_token: int) -> None:
-        job = data.draw(st.sampled_from(self._known))
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def change(self, data: st.DataObject, count: int) -> None:
+        known = st.sampled_from([*self._known, "unknown"])
+        drawn = st.tuples(known, st.integers(0, 11), st.integers(0, 4))
+        changes = data.draw(st.lists(drawn, min_size=count, max_size=count))
 
-        async def change_in(store: Store) -> Job | None:
-            token = ""
-            for found in await store.get([job]):
-                if right_token and found.lease is not None:
-                    token = found.lease.token
-            try:
-                return await store.change(job, _changes(token, self._now)[change], now=self._now)
-            except KeyError:
-                return None
+        async def change_in(store: Store) -> list[Job | type[Exception]]:
+            found = await store.get([job for job, _, _ in changes])
+            tokens = {job.id: job.lease.token for job in found if job.lease is not None}
+            answers = await store.change(
+                [
+                    (job, _changes(tokens.get(job, "") if right else "", self._now)[number])
+                    for job, number, right in changes
+                ],
+                now=self._now,
+            )
+            return [type(each) if isinstance(each, Exception) else each for each in answers]
 
         self._same(change_in)
 
@@ -179,6 +208,7 @@ class _Comparison(RuleBasedStateMachine):
         self._same(_histories)
         self._same(lambda store: store.next_due(_QUEUES))
         self._same(lambda store: store.next_due(_QUEUES[1:]))
+        self._same(lambda store: store.next_due(_QUEUES, without=_TASKS[:1]))
         for worker in _WORKERS:
             self._same(lambda store, worker=worker: store.running(worker), ordered=False)
         self._same(lambda store: store.overdue(now=self._now), ordered=False)

@@ -23,7 +23,7 @@ from onecopy.execution.attempt import Outcome, describe, settle
 from onecopy.execution.background import finish
 from onecopy.execution.ports import Call, Runtime
 from onecopy.jobs import Advance, Cancel, Change, Expire, Job, Progress, Release, new_id
-from onecopy.stores import Store
+from onecopy.stores import Store, change_one
 from onecopy.stores.memory import MemoryStore
 from onecopy.tasks import JobContext, Task, Tasks, prepare
 
@@ -79,7 +79,7 @@ class MemoryRuntime:
         attempts = 0
         for job in await self.store.overdue(now=self._now()):
             if job.status == "queued":
-                await self.store.change(job.id, Expire(), now=self._now())
+                await change_one(self.store, job.id, Expire(), now=self._now())
         while jobs := await self._claim():
             for job in jobs:
                 await self._attempt(job)
@@ -111,11 +111,11 @@ class MemoryRuntime:
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job."""
-        return await self.store.change(job, Cancel(), now=self._now())
+        return await change_one(self.store, job, Cancel(), now=self._now())
 
     async def change(self, job: str, change: Change) -> Job:
         """Change a job."""
-        return await self.store.change(job, change, now=self._now())
+        return await change_one(self.store, job, change, now=self._now())
 
     async def call(self, call: Call) -> str:
         """Run a task now and return the JSON of its result."""
@@ -146,14 +146,14 @@ class MemoryRuntime:
         token = job.lease.token
         task = self._tasks.get(job.task)
         if task is None:
-            await self.store.change(job.id, Release(token), now=self._now())
+            await change_one(self.store, job.id, Release(token), now=self._now())
             raise LookupError(f"job {job.id} is of task {job.task!r}, which is not declared")
         reports: list[Progress] = []
         outcome = await _perform(task, job, reports.append)
         if reports:
-            await self.store.change(job.id, Advance(token, reports[-1]), now=self._now())
+            await change_one(self.store, job.id, Advance(token, reports[-1]), now=self._now())
         change = settle(job, outcome, task.policy, self._now())
-        await self.store.change(job.id, change, now=self._now())
+        await change_one(self.store, job.id, change, now=self._now())
 
     def _task(self, name: str) -> Task[..., Any]:
         task = self._tasks.get(name)

@@ -11,7 +11,7 @@ from onecopy.jobs import (
     Succeed,
     apply,
 )
-from onecopy.stores import Filter, IdempotencyConflict, QueueFull, Store
+from onecopy.stores import Filter, IdempotencyConflict, QueueFull, Store, change_one
 from onecopy.testing._stores.jobs import (
     NOW,
     ODD_TEXT,
@@ -100,7 +100,7 @@ class Accepting:
             assert await store.accept([again], max_queued=1) == [first]
             assert await store.accept([of_other_task]) == [of_other_task]
             claimed = await claim_one(store)
-            done = await store.change(first.id, Succeed(token_of(claimed), "1"), now=NOW)
+            done = await change_one(store, first.id, Succeed(token_of(claimed), "1"), now=NOW)
             assert await store.accept([again]) == [done]
             assert await store.get([again.id]) == []
 
@@ -214,6 +214,43 @@ class Claiming:
             await store.accept([late, in_time])
             assert (await claim_one(store, now=NOW + 1)).id == in_time.id
             assert await store.claim("w", ["default"], now=NOW + 1, until=NOW + 9) == []
+
+        run_open(store, scenario)
+
+    def test_jobs_of_other_tasks_are_passed_over(self, store: Store) -> None:
+        bounded = [make_job(task="bounded", priority=n % 3) for n in range(30)]
+        later = make_job(due_at=NOW + 5, priority=1)
+        others = [make_job(priority=1), make_job(task="send"), later]
+
+        async def scenario() -> None:
+            await store.accept([*bounded, *others])
+            without = ["bounded", "unknown"]
+            assert await store.next_due(["default"], without=[*without, "send"]) == NOW
+            claimed = await store.claim(
+                "w", ["default"], now=NOW, until=NOW + 9, limit=9, without=without
+            )
+            assert ids_of(claimed) == ids_of(others[:2])
+            assert await store.next_due(["default"], without=without) == NOW + 5
+            assert await store.next_due(["default"], without=["bounded", "resize"]) is None
+            assert await store.next_due(["default"]) == NOW
+            (claimed,) = await store.claim("w", ["default"], now=NOW, until=NOW + 9)
+            assert claimed.task == "bounded"
+
+        run_open(store, scenario)
+
+    def test_a_claim_with_tokens(self, store: Store) -> None:
+        async def scenario() -> None:
+            await store.accept([make_job() for _ in range(4)])
+            claimed = await store.claim(
+                "w", ["default"], now=NOW, until=NOW + 9, limit=3, tokens=["one", "two"]
+            )
+            assert [token_of(job) for job in claimed[:2]] == ["one", "two"]
+            assert len(token_of(claimed[2])) >= 16
+            (last,) = await store.claim(
+                "w", ["default"], now=NOW, until=NOW + 9, limit=9, tokens=["three", "none"]
+            )
+            assert await one(store, last) == last
+            assert token_of(last) == "three"
 
         run_open(store, scenario)
 

@@ -22,7 +22,7 @@ from onecopy.jobs import (
     apply,
     new_id,
 )
-from onecopy.stores import Filter, IdempotencyConflict, Store
+from onecopy.stores import Filter, IdempotencyConflict, Store, change_one
 from onecopy.testing._stores.jobs import (
     NOW,
     ODD_TEXT,
@@ -60,7 +60,7 @@ class Changing:
                     (job,) = await store.claim("w", [job.queue], now=NOW + number, until=NOW + 99)
                 change = step(job.lease.token if job.lease is not None else "")
                 expected = apply(job, change, NOW + number)
-                assert await store.change(job.id, change, now=NOW + number) == expected
+                assert await change_one(store, job.id, change, now=NOW + number) == expected
                 assert await one(store, job) == expected
                 job = expected
             assert [event.number for event in await store.events({job.id: -1})] == [
@@ -73,13 +73,52 @@ class Changing:
 
         run_open(store, scenario)
 
+    def test_many_changes_in_one_call(self, store: Store) -> None:
+        """Each by itself, in their order: what one is refused hinders no other."""
+        first, second = make_job(), make_job(max_attempts=2)
+
+        async def scenario() -> None:
+            await store.accept([first, second])
+            claimed = {
+                job.id: job
+                for job in await store.claim("w", ["default"], now=NOW, until=NOW + 9, limit=2)
+            }
+            tokens = {job: token_of(claimed[job]) for job in claimed}
+            advance = Advance(tokens[second.id], Progress(1))
+            fail = Fail(tokens[second.id], Failure("E", "e"), NOW)
+            answers = await store.change(
+                [
+                    (first.id, Succeed(tokens[first.id], "1")),
+                    ("unknown", Cancel()),
+                    (second.id, advance),
+                    (first.id, Succeed(tokens[first.id], "2")),
+                    (second.id, fail),
+                ],
+                now=NOW + 1,
+            )
+            advanced = apply(claimed[second.id], advance, NOW + 1)
+            assert [each for each in answers if isinstance(each, Job)] == [
+                apply(claimed[first.id], Succeed(tokens[first.id], "1"), NOW + 1),
+                advanced,
+                apply(advanced, fail, NOW + 1),
+            ]
+            assert isinstance(answers[1], KeyError)
+            assert isinstance(answers[3], NotAllowed)
+            assert await one(store, first) == answers[0]
+            assert await one(store, second) == answers[4]
+            assert await kinds_of(store, first) == ["accepted", "claimed", "succeeded"]
+            assert await kinds_of(store, second) == ["accepted", "claimed", "progress", "retry"]
+            assert await store.change([], now=NOW) == []
+
+        run_open(store, scenario)
+
     def test_a_queued_job_is_cancelled_or_expires(self, store: Store) -> None:
         jobs = [make_job(), make_job(expires_at=NOW + 1)]
 
         async def scenario() -> None:
             await store.accept(jobs)
-            cancelled = await store.change(jobs[0].id, Cancel(), now=NOW + 1)
-            expired = await store.change(jobs[1].id, Expire(), now=NOW + 1)
+            cancelled = await change_one(store, jobs[0].id, Cancel(), now=NOW + 1)
+            expired = await change_one(store, jobs[1].id, Expire(), now=NOW + 1)
             assert (cancelled.status, expired.status) == ("cancelled", "failed")
             assert await store.claim("w", ["default"], now=NOW, until=NOW + 9) == []
 
@@ -91,7 +130,7 @@ class Changing:
         async def scenario() -> None:
             await store.accept([job])
             old = token_of(await claim_one(store))
-            await store.change(job.id, Fail(old, Failure("Lost", "lost"), NOW), now=NOW)
+            await change_one(store, job.id, Fail(old, Failure("Lost", "lost"), NOW), now=NOW)
             current = await claim_one(store, worker="worker 2")
             history = await store.events({job.id: -1})
             for change in (
@@ -103,7 +142,7 @@ class Changing:
                 Succeed("", "1"),
             ):
                 with pytest.raises(NotAllowed):
-                    await store.change(job.id, change, now=NOW)
+                    await change_one(store, job.id, change, now=NOW)
             assert await one(store, job) == current
             assert await store.events({job.id: -1}) == history
 
@@ -112,7 +151,7 @@ class Changing:
     def test_an_unknown_job_is_a_key_error(self, store: Store) -> None:
         async def scenario() -> None:
             with pytest.raises(KeyError):
-                await store.change("unknown", Cancel(), now=NOW)
+                await change_one(store, "unknown", Cancel(), now=NOW)
             assert await store.get(["unknown"]) == []
             assert await store.events({"unknown": -1}) == []
 
@@ -123,8 +162,8 @@ class Changing:
 
         async def scenario() -> None:
             await store.accept([job])
-            cancelled = await store.change(job.id, Cancel(), now=NOW)
-            assert await store.change(job.id, Cancel(), now=NOW + 5) == cancelled
+            cancelled = await change_one(store, job.id, Cancel(), now=NOW)
+            assert await change_one(store, job.id, Cancel(), now=NOW + 5) == cancelled
             assert await kinds_of(store, job) == ["accepted", "cancelled"]
 
         run_open(store, scenario)
@@ -135,7 +174,7 @@ class Changing:
         async def scenario() -> None:
             await store.accept([job])
             token = token_of(await claim_one(store))
-            ends = (store.change(job.id, Succeed(token, str(n)), now=NOW) for n in range(20))
+            ends = (change_one(store, job.id, Succeed(token, str(n)), now=NOW) for n in range(20))
             answers = await asyncio.gather(*ends, return_exceptions=True)
             (won,) = [answer for answer in answers if isinstance(answer, Job)]
             assert sum(isinstance(answer, NotAllowed) for answer in answers) == 19
@@ -154,8 +193,8 @@ class Changing:
                 calls += [
                     store.accept([job]),
                     store.accept([make_job(idempotency_key="k", fingerprint="b")]),
-                    store.change("unknown", Cancel(), now=NOW),
-                    store.change("taken", Succeed("no token", "1"), now=NOW),
+                    change_one(store, "unknown", Cancel(), now=NOW),
+                    change_one(store, "taken", Succeed("no token", "1"), now=NOW),
                 ]
             answers = await asyncio.gather(*calls, return_exceptions=True)
             assert answers[0::4] == [[job] for job in jobs]
@@ -173,8 +212,10 @@ class Changing:
         async def scenario() -> None:
             await store.accept([job])
             token = token_of(await claim_one(store))
-            await store.change(job.id, Advance(token, Progress(1, 2, failure.message)), now=NOW)
-            await store.change(job.id, Fail(token, failure), now=NOW)
+            await change_one(
+                store, job.id, Advance(token, Progress(1, 2, failure.message)), now=NOW
+            )
+            await change_one(store, job.id, Fail(token, failure), now=NOW)
             assert (await one(store, job)).failure == failure
             *_, last = await store.events({job.id: -1})
             assert last.data["error"]["message"] == failure.message
@@ -189,11 +230,11 @@ class Recording:
         async def scenario() -> None:
             await store.accept([job])
             token = token_of(await claim_one(store, now=NOW + 1))
-            await store.change(job.id, Advance(token, Progress(1, 2)), now=NOW + 2)
-            await store.change(job.id, Fail(token, Failure("E", "why"), NOW + 9), now=NOW + 3)
+            await change_one(store, job.id, Advance(token, Progress(1, 2)), now=NOW + 2)
+            await change_one(store, job.id, Fail(token, Failure("E", "why"), NOW + 9), now=NOW + 3)
             token = token_of(await claim_one(store, now=NOW + 10))
-            await store.change(job.id, Cancel(), now=NOW + 11)
-            await store.change(job.id, Cancelled(token), now=NOW + 12)
+            await change_one(store, job.id, Cancel(), now=NOW + 11)
+            await change_one(store, job.id, Cancelled(token), now=NOW + 12)
             history = await store.events({job.id: -1})
             assert [(event.number, event.at - NOW, event.kind) for event in history] == [
                 (0, 0, "accepted"),
@@ -219,7 +260,10 @@ class Recording:
             await store.accept([job])
             token = token_of(await claim_one(store))
             await asyncio.gather(
-                *(store.change(job.id, Advance(token, Progress(n)), now=NOW) for n in range(40))
+                *(
+                    change_one(store, job.id, Advance(token, Progress(n)), now=NOW)
+                    for n in range(40)
+                )
             )
             assert [event.number for event in await store.events({job.id: -1})] == [*range(42)]
             assert (await one(store, job)).version == 41

@@ -32,7 +32,7 @@ from onecopy.jobs import (
     Succeed,
 )
 from onecopy.jobs import Change as JobChange
-from onecopy.stores import DeliveryFilter, Store
+from onecopy.stores import DeliveryFilter, Store, change_one
 from onecopy.testing._stores.jobs import (
     NOW,
     ODD_TEXT,
@@ -60,7 +60,7 @@ async def _ended(store: Store, urls: Sequence[str] = (A,), *, at: float = NOW) -
     """Return the deliveries of a job that was cancelled."""
     job = _told(urls)
     await store.accept([job])
-    await store.change(job.id, Cancel(), now=at)
+    await change_one(store, job.id, Cancel(), now=at)
     return await _of(store, job)
 
 
@@ -103,7 +103,7 @@ class Delivering:
             token = token_of(await claim_one(store))
             for change in way(token):
                 assert await _of(store, job) == []
-                await store.change(job.id, change, now=NOW + 31)
+                await change_one(store, job.id, change, now=NOW + 31)
             await check(job)
 
         async def check(job: Job) -> None:
@@ -124,7 +124,7 @@ class Delivering:
                 (_told([A, B], expires_at=NOW), Expire()),
             ):
                 await store.accept([job])
-                await store.change(job.id, change, now=NOW + 31)
+                await change_one(store, job.id, change, now=NOW + 31)
                 await check(job)
 
         run_open(store, scenario)
@@ -137,9 +137,9 @@ class Delivering:
             for _ in range(2):
                 job = await claim_one(store)
                 failed = Fail(token_of(job), Failure("E", "e"), NOW if job.id == told.id else None)
-                await store.change(job.id, failed, now=NOW)
-            await store.change(told.id, Cancel(), now=NOW)
-            await store.change(told.id, Cancel(), now=NOW)
+                await change_one(store, job.id, failed, now=NOW)
+            await change_one(store, told.id, Cancel(), now=NOW)
+            await change_one(store, told.id, Cancel(), now=NOW)
             assert len(await _of(store, told)) == 1
             assert await _of(store, plain) == []
 
@@ -150,10 +150,10 @@ class Delivering:
 
         async def scenario() -> None:
             await store.accept([job])
-            await store.change(job.id, Cancel(), now=NOW)
-            await store.change(job.id, Requeue(), now=NOW)
+            await change_one(store, job.id, Cancel(), now=NOW)
+            await change_one(store, job.id, Requeue(), now=NOW)
             claimed = await claim_one(store)
-            await store.change(job.id, Succeed(token_of(claimed), "1"), now=NOW)
+            await change_one(store, job.id, Succeed(token_of(claimed), "1"), now=NOW)
             first, second = await _of(store, job)
             assert first.id != second.id
             assert '"job.cancelled"' in first.payload
@@ -256,7 +256,7 @@ class Delivering:
 
         async def scenario() -> None:
             await store.accept(jobs)
-            await asyncio.gather(*(store.change(job.id, Cancel(), now=NOW) for job in jobs))
+            await asyncio.gather(*(change_one(store, job.id, Cancel(), now=NOW) for job in jobs))
             taken = await asyncio.gather(
                 *(store.deliveries.take({_A: 7, _B: 5}, now=NOW, until=NOW + 9) for _ in range(20))
             )
@@ -340,7 +340,7 @@ class Delivering:
 
         async def scenario() -> None:
             await store.accept([job])
-            await store.change(job.id, Cancel(), now=NOW)
+            await change_one(store, job.id, Cancel(), now=NOW)
             done = await _take_one(store)
             await store.deliveries.change(done.id, _tried(done, 200), now=NOW)
             assert await store.prune(now=NOW + 10) == 1

@@ -15,7 +15,7 @@ from onecopy.jobs import (
     Status,
     Succeed,
 )
-from onecopy.stores import Filter, Store
+from onecopy.stores import Filter, Store, change_one
 from onecopy.testing._stores.jobs import (
     NOW,
     claim_one,
@@ -58,7 +58,7 @@ class Sweeping:
             overdue = await store.overdue(now=NOW + 10)
             assert sorted(ids_of(overdue)) == sorted([lost.id, expired.id])
             assert len(await store.overdue(now=NOW + 10, limit=1)) == 1
-            await store.change(expired.id, Expire(), now=NOW + 10)
+            await change_one(store, expired.id, Expire(), now=NOW + 10)
             (left,) = await store.overdue(now=NOW + 10)
             assert left == await one(store, lost)
 
@@ -70,7 +70,7 @@ class Sweeping:
             mine = [await claim_one(store, worker="a") for _ in range(2)]
             await claim_one(store, worker="b")
             assert sorted(ids_of(await store.running("a"))) == sorted(ids_of(mine))
-            await store.change(mine[0].id, Succeed(token_of(mine[0]), "1"), now=NOW)
+            await change_one(store, mine[0].id, Succeed(token_of(mine[0]), "1"), now=NOW)
             assert await store.running("a") == [mine[1]]
             assert await store.running("c") == []
 
@@ -90,7 +90,7 @@ class Sweeping:
             assert await store.next_due(["default", "other"]) == NOW - 5
             assert await store.next_due(["none"]) is None
             assert await store.next_due([]) is None
-            await store.change(jobs[1].id, Cancel(), now=NOW)
+            await change_one(store, jobs[1].id, Cancel(), now=NOW)
             assert await store.next_due(["default"]) == NOW + 8
 
         run_open(store, scenario)
@@ -102,14 +102,14 @@ class Sweeping:
         async def scenario() -> None:
             await store.accept([old, kept, queued])
             for job in (old, kept):
-                await store.change(job.id, Cancel(), now=NOW)
+                await change_one(store, job.id, Cancel(), now=NOW)
             assert await store.prune(now=NOW + 9) == 0
             assert await store.prune(now=NOW + 10) == 1
             assert await store.get([old.id]) == []
             assert await store.events({old.id: -1}) == []
             assert len(await store.find(Filter())) == 2
             assert await store.accept([again]) == [again]
-            await store.change(kept.id, Requeue(), now=NOW + 10)
+            await change_one(store, kept.id, Requeue(), now=NOW + 10)
             assert await store.prune(now=NOW + 99) == 0
 
         run_open(store, scenario)
@@ -119,7 +119,7 @@ class Sweeping:
 
         async def scenario() -> None:
             await store.accept(jobs)
-            await asyncio.gather(*(store.change(job.id, Cancel(), now=NOW) for job in jobs))
+            await asyncio.gather(*(change_one(store, job.id, Cancel(), now=NOW) for job in jobs))
             assert await store.prune(now=NOW, limit=220) == 220
             assert len(await store.find(Filter(limit=999))) == 130
             assert await store.prune(now=NOW) == 130
@@ -134,7 +134,7 @@ class Sweeping:
         async def scenario() -> None:
             await store.accept([cancelled, queued, kept])
             for job in (cancelled, kept):
-                await store.change(job.id, Cancel(), now=NOW)
+                await change_one(store, job.id, Cancel(), now=NOW)
             these = [cancelled.id, queued.id, "unknown", cancelled.id]
             assert await store.forget(these) == 1
             assert {job.id for job in await store.find(Filter())} == {queued.id, kept.id}
@@ -156,7 +156,7 @@ class Looking:
         async def scenario() -> None:
             for job in (a, b, c, d):
                 await store.accept([job])
-            await store.change(b.id, Cancel(), now=NOW)
+            await change_one(store, b.id, Cancel(), now=NOW)
             await claim_one(store)
             wanted: list[tuple[Filter, list[Job]]] = [
                 (Filter(), [d, c, b, a]),
@@ -201,12 +201,12 @@ class Looking:
             await store.accept([make_job(queue="slow", due_at=NOW + n) for n in (8, 7)])
             for wait, run in ((2, 10), (4, 30)):
                 job = await claim_one(store, now=NOW + wait)
-                await store.change(job.id, Succeed(token_of(job), "1"), now=NOW + wait + run)
+                await change_one(store, job.id, Succeed(token_of(job), "1"), now=NOW + wait + run)
             job = await claim_one(store, now=NOW + 40)
-            await store.change(
-                job.id, Fail(token_of(job), Failure("E", "e"), NOW + 60), now=NOW + 41
+            await change_one(
+                store, job.id, Fail(token_of(job), Failure("E", "e"), NOW + 60), now=NOW + 41
             )
-            await store.change(job.id, Cancel(), now=NOW + 42)
+            await change_one(store, job.id, Cancel(), now=NOW + 42)
             await claim_one(store, now=NOW + 43)
 
             stats = {(each.queue, each.task): each for each in await store.stats()}
