@@ -1,11 +1,15 @@
-"""A job as JSON on the wire. Pure."""
+"""A job, and an event of it, as JSON on the wire. Pure."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any, Final
 
 from msgspec import json
 
-from onecopy.jobs import Job
+from onecopy.jobs import Event, Job
+
+LARGEST_RESULT: Final = 256 * 1024
+"""Bytes of a result that an event carries; a larger one is fetched."""
 
 
 def write_job(job: Job, path: str | None = None, *, largest_result: int | None = None) -> bytes:
@@ -33,6 +37,36 @@ def write_job(job: Job, path: str | None = None, *, largest_result: int | None =
     if result is None or (largest_result is not None and len(result) > largest_result):
         return b"%b,%b" % (json.encode(before)[:-1], json.encode(after)[1:])
     return b'%b,"result":%b,%b' % (json.encode(before)[:-1], result, json.encode(after)[1:])
+
+
+def write_event(event: Event, job: Job | None = None) -> bytes:
+    """Return an event as JSON.
+
+    job: as it is once it is over; if this event says that it has succeeded, it carries the result.
+    """
+    members: dict[str, object] = {
+        "job": event.job,
+        "number": event.number,
+        "kind": event.kind,
+        "at": rfc3339(event.at),
+        "status": event.status,
+        **_with_times(event.data),
+    }
+    text = json.encode(members)
+    if job is None or job.result is None or event.kind != "succeeded":
+        return text
+    result = job.result.encode()
+    return text if len(result) > LARGEST_RESULT else b'%b,"result":%b}' % (text[:-1], result)
+
+
+def _with_times(data: dict[str, Any]) -> dict[str, Any]:
+    """What belongs to an event, its times in words."""
+    words: dict[str, Any] = {
+        name: rfc3339(data[name]) for name in ("due_at", "until") if name in data
+    }
+    if "lines" in data:
+        words["lines"] = [line | {"at": rfc3339(line["at"])} for line in data["lines"]]
+    return data | words
 
 
 def error_of(job: Job) -> dict[str, str]:

@@ -149,6 +149,40 @@ def test_all_of_it_without_an_event_loop(jobs: MemoryRuntime) -> None:
     assert [each.result_sync() for each in double.submit_many_sync([(1,)])] == [2]
 
 
+def test_events_are_followed(jobs: MemoryRuntime) -> None:
+    async def use() -> None:
+        job = await double.submit(4)
+        events = [event async for event in job.events()]
+        assert [event.kind for event in events] == ["accepted", "claimed", "progress", "succeeded"]
+        assert [event.number for event in events] == [0, 1, 2, 3]
+        assert [event async for event in job.events(after=1)] == events[2:]
+
+    asyncio.run(use())
+
+
+def test_events_are_followed_without_an_event_loop(jobs: MemoryRuntime) -> None:
+    job = double.options(delay=60).submit_sync(4)
+    events = job.events_sync()
+    assert next(events).kind == "accepted"
+    jobs.advance(61)
+    assert [event.kind for event in events] == ["claimed", "progress", "succeeded"]
+    first = next(job.events_sync(after=2))
+    assert (first.kind, first.final) == ("succeeded", True)
+
+
+def test_a_test_says_what_happens_to_who_follows(jobs: MemoryRuntime) -> None:
+    async def use() -> None:
+        job = await double.options(delay=60).submit(4)
+        kinds: list[str] = []
+        async for event in job.events():
+            kinds.append(event.kind)
+            if event.kind == "accepted":
+                await job.cancel()
+        assert kinds == ["accepted", "cancelled"]
+
+    asyncio.run(use())
+
+
 def test_results_that_there_are_not(jobs: MemoryRuntime) -> None:
     with pytest.raises(JobFailed, match="ValueError: unlucky") as caught:
         double.submit_sync(13).result_sync()
@@ -172,6 +206,8 @@ def test_a_job_that_is_gone_is_not_found(jobs: MemoryRuntime) -> None:
             job.result_sync()
         with pytest.raises(JobNotFound):
             job.cancel_sync()
+        with pytest.raises(JobNotFound):
+            next(job.events_sync())
 
 
 def test_arguments_are_checked_before_anything_is_sent(jobs: MemoryRuntime) -> None:

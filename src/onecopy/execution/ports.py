@@ -1,10 +1,11 @@
 """What tasks and the HTTP routes need of a process's runtime, and no more."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from onecopy.jobs import Change, Job
+from onecopy.execution.events import Following, Listener
+from onecopy.jobs import Change, Event, Job
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,21 @@ class Runtime(Protocol):
     async def wait(self, job: str, seconds: float | None) -> Job:
         """Return a job once it is final, or as it is after so many seconds.
 
-        No query and no thread for each who waits. Raises KeyError for an unknown job.
+        No thread for each who waits. Raises KeyError for an unknown job.
         """
+        ...
+
+    def events(self, job: str, after: int = -1) -> AsyncGenerator[Event]:
+        """Yield the events of a job with numbers over one, as they happen, until it has ended.
+
+        A job that runs again goes on, but not for who was told of its end. A number that the job
+        has not come to yet counts as its last. Who is slow misses nothing. Raises KeyError for an
+        unknown job, Unavailable once this is closed; while the store is away it waits.
+        """
+        ...
+
+    def follow(self, job: str, after: int, listener: Listener) -> Following:
+        """Tell a listener what `events` yields: neither a query nor a thread for each."""
         ...
 
     async def cancel(self, job: str) -> Job:

@@ -1,28 +1,22 @@
-"""Store and engine of one process and event loop: accept jobs, look them up, wait for them."""
+"""Store and engine of one process and event loop: accept jobs, look them up, follow them."""
 
 import asyncio
-import contextlib
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 from onecopy.engines import Engine
 from onecopy.execution import calls
+from onecopy.execution.events import End, Following, Listener, events_of
+from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call
 from onecopy.execution.queue_times import QueueTimes
-from onecopy.jobs import Cancel, Change, Job
-from onecopy.stores import Store, Unavailable, change_one
-
-_LOOK_AGAIN: Final = 1.0
-"""Seconds after which waiters ask the store, in case that a word of the engine was lost."""
+from onecopy.jobs import Cancel, Change, Event, Job
+from onecopy.stores import Store, change_one
 
 
 class Runtime:
-    """Brings jobs into the store and answers about them.
-
-    All waiters of a process share one subscription and, at most once a second, one query.
-    """
+    """Brings jobs into the store and answers about them; all who follow jobs share one hub."""
 
     def __init__(self, store: Store, engine: Engine, folder: str) -> None:
         """Take a store, an engine, and the state folder that this host's workers share."""
@@ -32,10 +26,7 @@ class Runtime:
         """Called when a change has recorded deliveries of webhooks."""
         self._folder = folder
         self._queue_times = QueueTimes(store)
-        self._waiting: dict[str, set[asyncio.Future[Job]]] = defaultdict(set)
-        self._follower: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
-        self._news: set[str] = set()
+        self._hub = Hub(store, engine.changes)
 
     async def open(self) -> None:
         """Open store and engine. Raises Unavailable."""
@@ -43,12 +34,8 @@ class Runtime:
         await self.engine.open()
 
     async def close(self) -> None:
-        """Let go of both; who still waits is told by CancelledError."""
-        if self._follower is not None:
-            self._follower.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._follower
-            self._follower = None
+        """Let go of both; who still waits or follows is told by Unavailable."""
+        await self._hub.close()
         await self._queue_times.close()
         await self.engine.close()
         await self.store.close()
@@ -90,25 +77,31 @@ class Runtime:
 
         Raises KeyError for an unknown job.
         """
-        future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
-        # Before the first look, so that no change in between is missed.
-        self._waiting[job].add(future)
-        self._follow()
+        end = End()
+        # Before the first look, so that no end in between is missed.
+        place = self._hub.follow_end(job, end)
         try:
             found = await self.job(job)
             if found is None:
                 raise KeyError(job)
             if found.final:
                 return found
+            place.number = found.version
             try:
                 async with asyncio.timeout(seconds):
-                    return await future
+                    return await end.future
             except TimeoutError:
                 return await self.job(job) or found
         finally:
-            self._waiting[job].discard(future)
-            if not self._waiting[job]:
-                del self._waiting[job]
+            place.stop()
+
+    def events(self, job: str, after: int = -1) -> AsyncGenerator[Event]:
+        """Yield the events of a job with numbers over one, until it has ended; as the port says."""
+        return events_of(self._hub.follow, job, after)
+
+    def follow(self, job: str, after: int, listener: Listener) -> Following:
+        """Tell a listener the events of a job with numbers over one; as the port says."""
+        return self._hub.follow(job, after, listener)
 
     async def call(self, call: Call) -> str:
         """Run a task in a job worker of this host now; as `ports.Runtime.call`."""
@@ -117,44 +110,3 @@ class Runtime:
     async def queue_seconds(self, queue: str) -> float | None:
         """Return how long jobs of a queue wait for a worker on average, as of a moment ago."""
         return self._queue_times.of(queue)
-
-    def _follow(self) -> None:
-        if self._follower is None or self._follower.done():
-            self._follower = asyncio.create_task(self._tell_waiters(), name="onecopy: waiters")
-
-    async def _tell_waiters(self) -> None:
-        listener = asyncio.create_task(self._listen(), name="onecopy: changes")
-        try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_LOOK_AGAIN):
-                        await self._changed.wait()
-                self._changed.clear()
-                news, self._news = self._news, set()
-                ids = [job for job in (news or self._waiting) if job in self._waiting]
-                if ids:
-                    await self._look(ids)
-        finally:
-            listener.cancel()
-
-    async def _listen(self) -> None:
-        async for job in self.engine.changes():
-            if job in self._waiting:
-                self._news.add(job)
-                self._changed.set()
-
-    async def _look(self, ids: list[str]) -> None:
-        try:
-            found = await self.store.get(ids)
-        except Unavailable:
-            return  # The next look may succeed; each waiter has its own limit.
-        for job in found:
-            if job.final:
-                for future in self._unanswered(job.id):
-                    future.set_result(job)
-        for gone in set(ids).difference(job.id for job in found):
-            for future in self._unanswered(gone):
-                future.set_exception(KeyError(gone))
-
-    def _unanswered(self, job: str) -> list[asyncio.Future[Job]]:
-        return [future for future in self._waiting.get(job, ()) if not future.done()]

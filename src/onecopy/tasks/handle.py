@@ -1,11 +1,11 @@
 """A job that was sent: follow it, wait for its result, cancel it."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
 from onecopy.errors import JobCancelled, JobFailed, ResultTimeout
 from onecopy.execution.background import finish
-from onecopy.jobs import Job, Status
+from onecopy.jobs import Event, Job, Status
 from onecopy.tasks.registry import Tasks
 
 
@@ -50,6 +50,23 @@ class JobHandle[R]:
         """Return `result` where there is no event loop."""
         return finish(self.result(timeout))
 
+    def events(self, after: int = -1) -> AsyncGenerator[Event]:
+        """Yield what happens to the job, as it happens, until it has ended.
+
+        after: the number of the last event that is known already; they count from 0. While the
+        store is away, this waits. Raises JobNotFound; StoreUnavailable if it cannot begin.
+        """
+        return self._tasks.events(self.id, after)
+
+    def events_sync(self, after: int = -1) -> Generator[Event]:
+        """Yield `events` where there is no event loop."""
+        events = self.events(after)
+        try:
+            while (event := finish(_next(events))) is not None:
+                yield event
+        finally:
+            finish(_close(events))
+
     async def cancel(self) -> Status:
         """Cancel the job, or ask its attempt to end; return its status. Raises as `info`."""
         return (await self._tasks.cancel(self.id)).status
@@ -61,6 +78,14 @@ class JobHandle[R]:
     def status_sync(self) -> Status:
         """Return `status` where there is no event loop."""
         return finish(self.status())
+
+
+async def _next(events: AsyncGenerator[Event]) -> Event | None:
+    return await anext(events, None)
+
+
+async def _close(events: AsyncGenerator[Event]) -> None:
+    await events.aclose()
 
 
 def failed(job: Job) -> JobFailed:

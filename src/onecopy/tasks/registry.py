@@ -1,7 +1,7 @@
 """The tasks of one `OneCopy`, and the way to the runtime that their jobs are sent through."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from onecopy.errors import (
@@ -12,7 +12,7 @@ from onecopy.errors import (
     TaskExists,
 )
 from onecopy.execution.ports import Runtime, RuntimeSource
-from onecopy.jobs import Change, Job
+from onecopy.jobs import Change, Event, Job
 from onecopy.stores import IdempotencyConflict, QueueFull, Unavailable
 from onecopy.webhooks.callbacks import Callbacks
 
@@ -98,6 +98,13 @@ class Tasks:
         """Change a job. Raises NotAllowed if its status does not allow it; and as `job`."""
         with store_errors(job):
             return await (await self.runtime()).change(job, change)
+
+    async def events(self, job: str, after: int) -> AsyncGenerator[Event]:
+        """Yield the events of a job with numbers over one until it has ended; raises as `job`."""
+        with store_errors(job):
+            async with aclosing((await self.runtime()).events(job, after)) as events:
+                async for event in events:
+                    yield event
 
     async def queue_seconds(self, queue: str) -> float | None:
         """Return how long a job of a queue waits for a worker; None if unknown."""

@@ -9,26 +9,31 @@ jobs.run()                                  # as job workers would
 assert client.get(job["links"]["result"]).json() == [...]
 """
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from onecopy.app import OneCopy
 from onecopy.errors import JobFailed
 from onecopy.execution.attempt import Outcome, describe, settle
 from onecopy.execution.background import finish
+from onecopy.execution.events import Following, Listener, events_of
+from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call, Runtime
-from onecopy.jobs import Advance, Cancel, Change, Expire, Job, Progress, Release, new_id
+from onecopy.jobs import Advance, Cancel, Change, Event, Expire, Job, Progress, Release, new_id
 from onecopy.stores import Store, change_one
 from onecopy.stores.memory import MemoryStore
 from onecopy.tasks import JobContext, Task, Tasks, prepare
 
 _WORKER: Final = "in memory"
 _LEASE: Final = 3600.0
+_LOOK_AGAIN: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class MemoryRuntime:
         self._tasks = tasks
         self._at_once = at_once
         self._ahead = 0.0
+        self._hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
     def run(self) -> int:
         """Run all jobs that are due, retries too, and return the number of attempts."""
@@ -108,6 +114,17 @@ class MemoryRuntime:
         if found is None:
             raise KeyError(job)
         return found
+
+    def events(self, job: str, after: int = -1) -> AsyncGenerator[Event]:
+        """Run what is due, and yield what happens; no time passes."""
+        return events_of(self.follow, job, after)
+
+    def follow(self, job: str, after: int, listener: Listener) -> Following:
+        """Run what is due, and tell a listener what happens; no time passes."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._hubs:
+            self._hubs[loop] = Hub(_RunFirst(self), _silence, look_again=_LOOK_AGAIN)
+        return self._hubs[loop].follow(job, after, listener)
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job."""
@@ -163,6 +180,26 @@ class MemoryRuntime:
 
     def _now(self) -> float:
         return time.time() + self._ahead
+
+
+class _RunFirst:
+    """What the hub looks at: whoever follows a job waits for it to be run."""
+
+    def __init__(self, runtime: MemoryRuntime) -> None:
+        self._runtime = runtime
+
+    async def events(self, after: Mapping[str, int], *, limit: int | None = None) -> list[Event]:
+        await self._runtime.run_async()
+        return await self._runtime.store.events(after, limit=limit)
+
+    async def get(self, jobs: Sequence[str]) -> list[Job]:
+        return await self._runtime.store.get(jobs)
+
+
+async def _silence() -> AsyncGenerator[str]:
+    """Nobody tells of changes in memory: they are looked for."""
+    await asyncio.Event().wait()
+    yield ""
 
 
 @contextmanager
