@@ -110,6 +110,27 @@ def _own(service: dict[str, Any], role: str) -> str:
     return "" if own is None else f"{own / 1e6:.1f} MB"
 
 
+def chaos(result: Result) -> str:
+    """What was done to a service, and what it has cost."""
+    figures = result["figures"]
+    rows = [
+        ["jobs answered 202", f"{figures['accepted']:,}"],
+        ["others on record, whose answer was lost", f"{figures['unanswered']:,}"],
+        ["attempts", f"{figures['attempts']:,}"],
+        ["processes killed by SIGKILL", _counted(figures["kills"])],
+        ["processes stopped for up to two seconds", _counted(figures["stops"])],
+        ["lost: answered 202, or on record, and never final", f"{figures['lost']}"],
+        ["attempts of one job that overlap", f"{figures['overlaps']}"],
+        ["histories that are not complete, or wrong", f"{figures['faults']}"],
+    ]
+    return table(["what", "count"], rows)
+
+
+def _counted(counts: dict[str, int]) -> str:
+    each = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    return f"{sum(counts.values())}: {each}"
+
+
 def growth(result: Result) -> str:
     """What calls of the store take by the length of the queue; the longest / the shortest."""
     figures = result["figures"]

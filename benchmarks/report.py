@@ -39,6 +39,7 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "call": ("call", job_tables.call),
     "accept": ("accept", job_tables.accept),
     "one_copy_jobs": ("one_copy_jobs", job_tables.one_copy),
+    "chaos": ("chaos", job_tables.chaos),
     "growth": ("growth", job_tables.growth),
     "store": ("growth", job_tables.throughput),
 }
