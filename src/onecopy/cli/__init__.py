@@ -11,6 +11,9 @@ jobs_store.py  the store of jobs that a command is about
 jobs_times.py  times and ages as they are written on the command line
 jobs_tables.py jobs, their history and their figures, as tables and as JSON
 jobs_follow.py a job until it is final, with a bar
+webhooks.py    `onecopy webhooks`: list, show, replay, test
+webhooks_store.py   the deliveries that a command is about
+webhooks_tables.py  deliveries and their tries, as tables and as JSON
 checks.py      what the doctor looks at on a machine
 app_checks.py  what the doctor finds out about an app
 choice.py      which running service a command is about
@@ -33,6 +36,7 @@ _COMMANDS: Final = {
     "reload": "Load a running app anew, without a failed request.",
     "memory": "Show who holds what.",
     "jobs": "List, show, retry, cancel and delete jobs.",
+    "webhooks": "List, show, replay and try out webhooks.",
     "doctor": "Check this machine, and how much of an app is shared.",
 }
 

@@ -9,7 +9,15 @@ from typing import Final, override
 import click
 
 from onecopy.cli.jobs_follow import follow
-from onecopy.cli.jobs_store import ids_of, job_of, retry_all, retry_one, unknown, with_runtime
+from onecopy.cli.jobs_store import (
+    ids_of,
+    job_of,
+    retry_all,
+    retry_one,
+    state_dir_option,
+    unknown,
+    with_runtime,
+)
 from onecopy.cli.jobs_tables import (
     STATUSES,
     job_as_json,
@@ -22,21 +30,11 @@ from onecopy.cli.jobs_tables import (
 from onecopy.cli.jobs_times import Age, Moment
 from onecopy.cli.tables import console
 from onecopy.execution.runtime import Runtime
-from onecopy.execution.state import STATE_DIR
 from onecopy.jobs import FINAL, Event, Job, Status
 from onecopy.stores import Filter, Stats
 
 _DASHED_ID: Final = re.compile(r"-[A-Za-z0-9_-]{23}")
 
-_state_dir = click.option(
-    "--state-dir",
-    type=click.Path(file_okay=False),
-    default=".onecopy",
-    envvar=STATE_DIR,
-    show_default=True,
-    show_envvar=True,
-    help="The service's folder. The store is in it, unless ONECOPY_STORE names another.",
-)
 _task = click.option("--task", help="Of this task only.")
 _queue = click.option("--queue", help="Of this queue only.")
 _since = click.option("--since", type=Moment(), help="Accepted after: 2h (ago), or ISO 8601.")
@@ -73,7 +71,7 @@ def command() -> None:
 @click.option("--until", type=Moment(), help="Accepted before: 2h (ago), or ISO 8601.")
 @click.option("--limit", type=click.IntRange(min=1), default=100, show_default=True)
 @_as_json
-@_state_dir
+@state_dir_option
 def list_(
     statuses: Sequence[Status],
     task: str | None,
@@ -115,7 +113,7 @@ def list_(
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; with --follow, one object on each line."
 )
-@_state_dir
+@state_dir_option
 def show(job: str, follows: bool, as_json: bool, state_dir: str) -> None:
     """Show a job: arguments, result, error, history."""
 
@@ -144,7 +142,7 @@ def show(job: str, follows: bool, as_json: bool, state_dir: str) -> None:
 @_task
 @_queue
 @_since
-@_state_dir
+@state_dir_option
 def retry(
     job: str | None,
     failed: bool,
@@ -169,7 +167,7 @@ def retry(
 
 @command.command("cancel", cls=_OfOneJob)
 @click.argument("job", metavar="ID")
-@_state_dir
+@state_dir_option
 def cancel(job: str, state_dir: str) -> None:
     """Cancel a queued job at once; ask a running one to end."""
 
@@ -190,7 +188,7 @@ def cancel(job: str, state_dir: str) -> None:
 
 @command.command("stats")
 @_as_json
-@_state_dir
+@state_dir_option
 def stats(as_json: bool, state_dir: str) -> None:
     """Count jobs by queue and task; how long they wait and run on average."""
 
@@ -214,7 +212,7 @@ def stats(as_json: bool, state_dir: str) -> None:
 )
 @_task
 @_queue
-@_state_dir
+@state_dir_option
 def purge(
     older_than: float,
     statuses: Sequence[Status],

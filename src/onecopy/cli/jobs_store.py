@@ -18,6 +18,15 @@ from onecopy.stores.urls import file_of
 
 AT_ONCE: Final = 100
 """Jobs that are read, or changed, in one step."""
+state_dir_option = click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False),
+    default=".onecopy",
+    envvar=STATE_DIR,
+    show_default=True,
+    show_envvar=True,
+    help="The service's folder. The store is in it, unless ONECOPY_STORE names another.",
+)
 
 
 def with_runtime[T](state_dir: str, work: Callable[[Runtime], Coroutine[Any, Any, T]]) -> T:
