@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from onecopy.errors import WebhookKeyInvalid
 from onecopy.webhooks.keys import PrivateKey, PublicKey, Secret, checkers, read_secrets
-from onecopy.webhooks.signing import signed
+from onecopy.webhooks.signing import sign, signed
 from tests.webhooks.keys import OTHER_SECRET, PRIVATE, SECRET, secret
 
 BODY = '{"type":"job.succeeded","data":{"name":"Zürich \\u00e9"}}'.encode()
@@ -45,6 +45,19 @@ def test_the_example_of_the_specification() -> None:
     Ed25519PublicKey.from_public_bytes(PRIVATE.public_bytes).verify(
         base64.b64decode(signature), b"msg_2KWPBgLlAfxdpx2AI54pPJ85f4W.1674087231." + body
     )
+
+
+@pytest.mark.parametrize("keys", [SECRET, [SECRET], f"{PRIVATE.write()} {SECRET}"])
+def test_what_somebody_else_signs(keys: str | list[str]) -> None:
+    headers = sign(BODY, keys)
+    assert headers["webhook-id"].startswith("msg_")
+    assert standardwebhooks.Webhook(SECRET).verify(BODY, headers)
+    again = sign(BODY.decode(), keys, webhook="msg_1", at=1_674_087_231)
+    assert again["webhook-id"] == "msg_1"
+    assert again["webhook-timestamp"] == "1674087231"
+    for wrong in ("", PRIVATE.public, "hunter2"):
+        with pytest.raises(WebhookKeyInvalid):
+            sign(BODY, wrong)
 
 
 def test_both_secrets_sign_while_they_change() -> None:

@@ -4,7 +4,7 @@ urls.py         a URL to be called back, taken apart once
 addresses.py    which addresses may be called
 names.py        the addresses of a host name
 keys.py         secrets and keys as they are written
-signing.py      the headers of a try to deliver
+signing.py      `sign`: the headers that a webhook is sent with
 verifying.py    `verify`, for receivers
 receiving.py    `Receiver`, a FastAPI dependency
 config.py       what the app and the environment say
@@ -18,6 +18,7 @@ TYPE_CHECKING = False  # typing's, as in `onecopy` itself
 if TYPE_CHECKING:
     from onecopy.webhooks.config import Webhooks as Webhooks
     from onecopy.webhooks.receiving import Receiver as Receiver
+    from onecopy.webhooks.signing import sign as sign
     from onecopy.webhooks.verifying import Webhook as Webhook
     from onecopy.webhooks.verifying import verify as verify
 
@@ -25,10 +26,11 @@ _HOMES = {
     "Receiver": "receiving",
     "Webhook": "verifying",
     "Webhooks": "config",
+    "sign": "signing",
     "verify": "verifying",
 }
 
-__all__ = ["Receiver", "Webhook", "Webhooks", "verify"]
+__all__ = ["Receiver", "Webhook", "Webhooks", "sign", "verify"]
 
 
 def __getattr__(name: str) -> object:

@@ -157,16 +157,25 @@ class PublicKey:
         return True
 
 
+def signers(texts: str | Iterable[str]) -> list[Signer]:
+    """Return what signs: of secrets and private keys, in one text with spaces or in several.
+
+    Raises WebhookKeyInvalid.
+    """
+    return [
+        PrivateKey.read(word) if word.startswith(PRIVATE) else Secret.read(word)
+        for word in _several(texts)
+    ]
+
+
 def checkers(texts: str | Iterable[str]) -> list[Checker]:
     """Return what verifies: of secrets and public keys, in one text with spaces or in several.
 
     Raises WebhookKeyInvalid.
     """
-    words = _words(texts)
-    if not words:
-        raise WebhookKeyInvalid(SECRET, "there is none")
     return [
-        PublicKey.read(word) if word.startswith(PUBLIC) else Secret.read(word) for word in words
+        PublicKey.read(word) if word.startswith(PUBLIC) else Secret.read(word)
+        for word in _several(texts)
     ]
 
 
@@ -191,6 +200,13 @@ def read_secrets(texts: str | Iterable[str]) -> tuple[Secret, ...]:
 def _words(texts: str | Iterable[str]) -> list[str]:
     together = [texts] if isinstance(texts, str) else texts
     return [word for text in together for word in text.split()]
+
+
+def _several(texts: str | Iterable[str]) -> list[str]:
+    words = _words(texts)
+    if not words:
+        raise WebhookKeyInvalid(SECRET, "there is none")
+    return words
 
 
 def _encoded(key: bytes) -> str:
