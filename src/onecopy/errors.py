@@ -29,6 +29,9 @@
     ├── AttemptEnded                    raised by a task itself, to end its attempt
     │   ├── Retry                       and try again
     │   └── Failed                      and not try again
+    ├── ServiceError                    something about a service elsewhere, and its URL
+    │   ├── ServiceUnreachable          it is away, and was for as long as one would wait
+    │   └── RequestRefused              it has answered a request with a problem
     ├── WebhookError                    something about webhooks
     │   ├── WebhookRefused              one that was received cannot be trusted
     │   ├── WebhookKeyInvalid           a secret or a key that is none
@@ -434,6 +437,53 @@ class Failed(AttemptEnded):
 
     def __str__(self) -> str:
         return self.why
+
+
+class ServiceError(OneCopyError):
+    """Something about a onecopy service that this program is no part of.
+
+    url: what was asked.
+    """
+
+    def __init__(self, url: str, *details: object) -> None:
+        super().__init__(url, *details)
+        self.url = url
+
+
+class ServiceUnreachable(ServiceError, ConnectionError):
+    """A service was away for as long as its client would wait.
+
+    reason: what came of the last try.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.url} cannot be reached: {self.reason}"
+
+
+class RequestRefused(ServiceError):
+    """A service has answered a request with a problem (RFC 9457), or with what nobody expected.
+
+    status: of the answer. problem: its members. type, title, detail: of those, in words.
+    errors: which arguments do not fit, each with `detail` and `pointer` (a JSON Pointer).
+    """
+
+    def __init__(self, url: str, status: int, problem: "dict[str, Any]") -> None:
+        super().__init__(url, status, problem)
+        self.status = status
+        self.problem = problem
+        self.type = str(problem.get("type", "about:blank"))
+        self.title = str(problem.get("title", ""))
+        self.detail = str(problem.get("detail", ""))
+        self.errors: list[dict[str, str]] = list(problem.get("errors") or [])
+
+    def __str__(self) -> str:
+        said = ": ".join(filter(None, (self.title, self.detail))) or "an answer nobody expected"
+        faults = "".join(f"\n  {each.get('pointer')}: {each.get('detail')}" for each in self.errors)
+        return f"{self.url} answers {self.status}: {said}{faults}"
 
 
 class WebhookError(OneCopyError):

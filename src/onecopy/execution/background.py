@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterator
 from typing import Any
 
 _guard = threading.Lock()
@@ -26,6 +26,37 @@ def finish[T](work: Coroutine[Any, Any, T]) -> T:
     except BaseException:
         future.cancel()
         raise
+
+
+def iterate[T](items: AsyncIterator[T]) -> Iterator[T]:
+    """Yield what an asynchronous iterator yields; it runs on the background loop.
+
+    It is closed when the iteration ends, or is given up.
+    """
+    try:
+        while True:
+            try:
+                yield finish(_next(items))
+            except _Over:
+                return
+    finally:
+        finish(_close(items))
+
+
+class _Over(Exception):
+    """Nothing is left; a coroutine cannot raise StopAsyncIteration."""
+
+
+async def _next[T](items: AsyncIterator[T]) -> T:
+    try:
+        return await anext(items)
+    except StopAsyncIteration:
+        raise _Over from None
+
+
+async def _close(items: AsyncIterator[object]) -> None:
+    if isinstance(items, AsyncGenerator):
+        await items.aclose()
 
 
 def _here() -> asyncio.AbstractEventLoop | None:
