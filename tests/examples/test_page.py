@@ -1,5 +1,6 @@
 """The page of the gazetteer in a browser: in light, in dark, on a phone."""
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -204,6 +205,25 @@ def test_a_job_that_is_gone_is_said_in_words(gazetteer: Service, page: Page) -> 
     page.open(f"{address(gazetteer)}#job=unknown")
     wait_until(lambda: page.text("asked").startswith("This job is gone"), what="the words")
     assert not page.shown("job")
+
+
+def test_the_bar_goes_on_after_the_server_was_restarted(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "small.py").write_text(APP)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    options = ("small:app", "--workers", "1", "--job-workers", "1", "--port", port)
+    environment = {"PYTHONPATH": str(ROOT / "examples")}
+    with service(tmp_path, *options, environment=environment) as running:
+        page.open(address(running))
+        page.fill("rows", "slow\n" * 100)
+        page.click("send")
+        wait_until(lambda: page.value("document.getElementById('bar').value") > 2, what="the bar")
+        running.kill()
+    away = "The server cannot be reached. The job is safe; asking again."
+    wait_until(lambda: page.text("asked") == away, what="the words")
+    with service(tmp_path, *options, environment=environment):
+        wait_until(lambda: page.text("asked").startswith("Done: 0 of 100"), what="the answers")
+        assert not page.shown("job")
 
 
 def address(gazetteer: Service) -> str:

@@ -5,6 +5,7 @@ routes.py           look, wait, fetch the result, cancel
 outcome.py          the outcome of an attempt that goes on elsewhere
 callbacks.py        who asks to be told how a job ended
 webhook_key.py      the public key that webhooks are verified with
+browser.py          `client.js`: sends and follows jobs from a page
 answers.py          what they have in common
 router.py           a router that requests for other routes pass at once
 body.py             the body of a request
@@ -19,7 +20,7 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI, params
 
-from onecopy.http import outcome, webhook_key
+from onecopy.http import browser, outcome, webhook_key
 from onecopy.http.endpoint import endpoint
 from onecopy.http.openapi import describe
 from onecopy.http.options import HttpOptions
@@ -34,6 +35,7 @@ def install(
 ) -> None:
     """Give an app the routes of jobs; its own routes and handlers stay as they are."""
     app.include_router(webhook_key.router(tasks, options))  # First: it is no job's id.
+    app.router.routes.append(browser.route(options.prefix))  # before those with a job in the path
     app.include_router(router(tasks, options, dependencies))
     app.include_router(outcome.router(tasks, options))
     describe(app, tasks)
