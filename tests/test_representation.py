@@ -1,4 +1,4 @@
-"""A job as JSON: its times."""
+"""A job and its events as JSON: their times, and back."""
 
 from datetime import datetime
 
@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onecopy.representation import rfc3339
+from onecopy.jobs import Event, Job, Kind
+from onecopy.representation import read_event, rfc3339, write_event
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,30 @@ def test_a_time_comes_back(seconds: float) -> None:
     text = rfc3339(seconds)
     assert text is not None
     assert abs(datetime.fromisoformat(text).timestamp() - seconds) <= 0.001
+
+
+JOB = Job(id="j", task="t", arguments="{}", created_at=1.0, due_at=1.0, result='{"a":[1]}')
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("accepted", {"task": "t", "due_at": 1700000000.25}),
+        ("claimed", {"attempt": 1, "worker": "w"}),
+        ("progress", {"progress": {"done": 1, "total": None, "message": "ü"}}),
+        ("log", {"lines": [{"at": 2.5, "level": "INFO", "logger": "app", "message": "x"}]}),
+        ("elsewhere", {"until": 3.125}),
+        ("cancelling", {}),
+        ("retry", {"attempt": 1, "error": {"type": "E", "message": "m"}, "due_at": 9.0}),
+        ("failed", {"attempt": 1, "error": {"type": "E", "message": "m"}}),
+    ],
+)
+def test_what_is_written_can_be_read(kind: Kind, data: dict[str, object]) -> None:
+    event = Event("j", 3, 1700000000.125, kind, data)
+    assert read_event(write_event(event, None)) == event
+
+
+def test_the_last_event_brings_the_result() -> None:
+    event = Event("j", 3, 5.0, "succeeded", {"attempt": 1})
+    read = read_event(write_event(event, JOB))
+    assert read.data == {"attempt": 1, "result": {"a": [1]}}

@@ -69,6 +69,24 @@ def _with_times(data: dict[str, Any]) -> dict[str, Any]:
     return data | words
 
 
+def read_event(text: str | bytes) -> Event:
+    """Return the event that was written as JSON; a result that came with it is in its data."""
+    data: dict[str, Any] = json.decode(text)
+    job, number, kind, at, _ = (
+        data.pop(name) for name in ("job", "number", "kind", "at", "status")
+    )
+    for name in ("due_at", "until"):
+        if name in data:
+            data[name] = _seconds(data[name])
+    if "lines" in data:
+        data["lines"] = [line | {"at": _seconds(line["at"])} for line in data["lines"]]
+    return Event(job, number, _seconds(at), kind, data)
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
+
+
 def error_of(job: Job) -> dict[str, str]:
     """Return type and message of why a job failed; the traceback stays at home."""
     if job.failure is None:

@@ -1,20 +1,18 @@
 """The events of a job over Server-Sent Events, resumed after every break."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
-from typing import Any, Final, cast
+from collections.abc import AsyncIterator
+from typing import Final
 
 import httpx
-from httpx_sse import EventSource, ServerSentEvent
+from httpx_sse import EventSource
 
 from onecopy.client.requests import AWAY, Patience, in_words, refused, retry_after
 from onecopy.errors import JobNotFound, RequestRefused, ServiceUnreachable
-from onecopy.jobs import Event, Kind
+from onecopy.jobs import Event
+from onecopy.representation import read_event
 
 _SILENCE: Final = 45.0
 """Seconds without a byte after which a connection is dead: the service says something every 15."""
-_OUTSIDE: Final = frozenset({"job", "number", "kind", "at", "status"})
 
 
 class _Broken(Exception):
@@ -62,7 +60,7 @@ async def _stream(http: httpx.AsyncClient, job: str, url: str, after: int) -> As
             async for sent in EventSource(response).aiter_sse():
                 retry = retry if sent.retry is None else sent.retry / 1000
                 if sent.data:
-                    yield _read(sent)
+                    yield read_event(sent.data)
     except httpx.TransportError as error:
         raise _Broken(in_words(error), retry) from None
     raise _Broken("the stream of events ended before the job did", retry)
@@ -78,24 +76,3 @@ async def _must_stream(response: httpx.Response, job: str) -> None:
         raise refused(response)
     if not response.headers.get("content-type", "").startswith("text/event-stream"):
         raise RequestRefused(str(response.url), 200, {"detail": "it answers with no stream"})
-
-
-def _read(sent: ServerSentEvent) -> Event:
-    """Return an event as `onecopy.jobs` has it: its times are seconds since 1970."""
-    said = cast(dict[str, Any], json.loads(sent.data))
-    data = {name: value for name, value in said.items() if name not in _OUTSIDE}
-    for name in ("due_at", "until"):
-        if isinstance(data.get(name), str):
-            data[name] = _seconds(data[name])
-    if "lines" in data:
-        data["lines"] = [_dated(line) for line in data["lines"]]
-    kind = cast(Kind, said["kind"])
-    return Event(said["job"], said["number"], _seconds(said["at"]), kind, data)
-
-
-def _dated(line: Mapping[str, Any]) -> dict[str, Any]:
-    return {**line, "at": _seconds(line["at"])}
-
-
-def _seconds(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()

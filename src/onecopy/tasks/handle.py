@@ -1,10 +1,10 @@
 """A job that was sent: follow it, wait for its result, cancel it."""
 
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from onecopy.errors import JobCancelled, JobFailed, ResultTimeout
-from onecopy.execution.background import finish
+from onecopy.execution.background import finish, iterate
 from onecopy.jobs import Event, Job, Status
 from onecopy.tasks.registry import Tasks
 
@@ -58,14 +58,9 @@ class JobHandle[R]:
         """
         return self._tasks.events(self.id, after)
 
-    def events_sync(self, after: int = -1) -> Generator[Event]:
+    def events_sync(self, after: int = -1) -> Iterator[Event]:
         """Yield `events` where there is no event loop."""
-        events = self.events(after)
-        try:
-            while (event := finish(_next(events))) is not None:
-                yield event
-        finally:
-            finish(_close(events))
+        return iterate(self.events(after))
 
     async def cancel(self) -> Status:
         """Cancel the job, or ask its attempt to end; return its status. Raises as `info`."""
@@ -78,14 +73,6 @@ class JobHandle[R]:
     def status_sync(self) -> Status:
         """Return `status` where there is no event loop."""
         return finish(self.status())
-
-
-async def _next(events: AsyncGenerator[Event]) -> Event | None:
-    return await anext(events, None)
-
-
-async def _close(events: AsyncGenerator[Event]) -> None:
-    await events.aclose()
 
 
 def failed(job: Job) -> JobFailed:
