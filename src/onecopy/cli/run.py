@@ -208,6 +208,13 @@ def _check_watchfiles() -> None:
         raise OptionError("--reload", 'needs watchfiles: pip install "onecopy[standard]"') from None
 
 
+# What workers say of jobs looks like what uvicorn says of requests.
+_LOGGING: Final[dict[str, Any]] = LOGGING_CONFIG | {
+    "loggers": LOGGING_CONFIG["loggers"]
+    | {"onecopy": {"handlers": ["default"], "level": "INFO", "propagate": False}}
+}
+
+
 def _uvicorn_arguments(values: dict[str, Any]) -> dict[str, Any]:
     """Return the arguments of `uvicorn.Config` in each worker."""
     arguments = {
@@ -218,7 +225,7 @@ def _uvicorn_arguments(values: dict[str, Any]) -> dict[str, Any]:
     for name in ("host", "port", "uds", "fd", "app_dir"):
         arguments.pop(name, None)
     arguments["headers"] = [header.split(":", 1) for header in values["headers"]]
-    arguments["log_config"] = values["log_config"] or LOGGING_CONFIG
+    arguments["log_config"] = values["log_config"] or _LOGGING
     arguments["lifespan"] = "on" if values["lifespan"] == "image" else values["lifespan"]
     arguments["workers"] = values["workers"]
     if values["log_config"] is not None:
