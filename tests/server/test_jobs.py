@@ -371,26 +371,18 @@ def test_two_workers_run_each_job_once(jobs: Jobs) -> None:
 
 
 def test_web_and_job_workers_that_read_everything_hold_one_copy(work: Path) -> None:
-    def pss(run: Service) -> int:
-        return sum(
-            int(line.split()[1])
-            for process in run.status()["processes"]
-            for line in Path(f"/proc/{process['pid']}/smaps_rollup").read_text().splitlines()
-            if line.startswith("Pss:")
-        )
-
     with service(work, "work:app", "--workers", "1", "--job-workers", "0") as run:
         run.get("/read")
-        one = pss(run)
+        one = run.memory_held()
     with service(work, *OPTIONS, "--job-workers", "2") as run:
         jobs = Jobs(run)
         wait_until(lambda: run.get("/read") and set(_readers(run)) == set(run.pids("web")))
         ids = [jobs.submit("read_all") for _ in range(6)]
         assert {jobs.wait(job)["result"] for job in ids} == set(run.pids("job"))
-        four = pss(run)
+        four = run.memory_held()
     each = (four - one) / 3
-    assert one > 80_000
-    assert each < one / 10, f"each further worker holds {each:,.0f} of {one:,} kB"
+    assert one > 80_000_000
+    assert each < one / 10, f"each further worker holds {each:,.0f} of {one:,} bytes"
 
 
 def _readers(run: Service) -> list[int]:

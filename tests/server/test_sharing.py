@@ -48,16 +48,6 @@ async def root() -> list[int]:
 """
 
 
-def _pss(run: Service) -> int:
-    """Sum of PSS over all processes of a service, in bytes."""
-    total = 0
-    for process in run.status()["processes"]:
-        for line in Path(f"/proc/{process['pid']}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                total += int(line.split()[1]) * 1024
-    return total
-
-
 def _read_all(run: Service, workers: int) -> None:
     seen: set[int] = set()
     for _ in range(200):
@@ -71,10 +61,10 @@ def test_four_workers_that_read_everything_hold_one_copy(folder: Path) -> None:
     (folder / "big.py").write_text(BIG)
     with service(folder, "big:app", "--workers", "1", "--no-access-log") as run:
         _read_all(run, 1)
-        one = _pss(run)
+        one = run.memory_held()
     with service(folder, "big:app", "--workers", "4", "--no-access-log") as run:
         _read_all(run, 4)
-        four = _pss(run)
+        four = run.memory_held()
     assert one > 100_000_000
     assert four / one < 1.15, f"{four / one:.3f} copies"
 
