@@ -165,6 +165,7 @@ def test_names_of_workers() -> None:
     assert child_of_this.supervised()
     assert not replace(child_of_this, supervisor=(os.getpid(), "1")).supervised()
     assert not replace(child_of_this, host="other/boot").supervised()
+    assert own.host.endswith(Path("/proc/self/ns/pid").readlink().name.strip("pid:[]"))
     for text in ("", "host", "host#x@1", "host#1@", "host#1"):
         assert WorkerName.parse(text) is None
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)

@@ -9,12 +9,16 @@ from pathlib import Path
 
 @cache
 def _host() -> str:
-    """Return this host until its next start: another boot has other processes under the pids."""
+    """Return where a pid means the same process: this host, until its next start, this container.
+
+    Containers of one machine may have one host name, and each has pids of its own (a namespace).
+    """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        pids = os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:
-        boot = "unknown"
-    return f"{socket.gethostname()}/{boot}"
+        return f"{socket.gethostname()}/unknown"
+    return f"{socket.gethostname()}/{boot}/{pids}"
 
 
 def _started(pid: int) -> str | None:
@@ -36,7 +40,7 @@ def _parse_process(text: str) -> tuple[int, str] | None:
 class WorkerName:
     """Host, pid and start of a process, unique, and of its supervisor, if it has one.
 
-    Written as `host/boot#pid@start`, and `<pid@start` of the supervisor.
+    Written as `host/boot/pids#pid@start`, and `<pid@start` of the supervisor.
     """
 
     host: str
