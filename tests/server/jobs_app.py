@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from onecopy.execution.calls import Caller
 from tests.running import DEADLINE, Service, wait_until
 
 TASKS = """
@@ -325,6 +326,10 @@ class Jobs:
     def do(self, task: str, **arguments: object) -> dict[str, Any]:
         """Submit a job and return it once it is final."""
         return self.wait(self.submit(task, **arguments))
+
+    def caller(self) -> Caller:
+        """Return what calls its workers from this process."""
+        return Caller(str(self.run.folder / ".onecopy"))
 
     def kinds(self, job: str) -> list[str]:
         """Return the kinds of a job's events, without progress."""

@@ -1,14 +1,19 @@
 """Jobs from end to end: `onecopy run`, its job workers, HTTP and Python."""
 
+import asyncio
 import concurrent.futures
 import os
 import signal
+import socket
 import time
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from onecopy.errors import Busy
+from onecopy.execution.calls import BACKLOG, socket_name
+from onecopy.execution.ports import Call
 from tests.running import Service, alive, service, wait_until
 from tests.server.jobs_app import TASKS, Jobs
 
@@ -281,6 +286,49 @@ def test_calls_wait_for_a_free_place_and_do_not_overlap(jobs: Jobs) -> None:
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(jobs.run.get, ["/call/mark"] * 40))
     assert answers == [["result", "called"]] * 40
+
+
+@pytest.mark.parametrize("task", ["block", "nap"])
+def test_call_that_nobody_waits_for_is_ended(jobs: Jobs, task: str) -> None:
+    async def scenario() -> None:
+        call = Call(task, "default", '{"seconds": 60}', 90.0)
+        calling = asyncio.create_task(jobs.caller().call(call))
+        await asyncio.to_thread(jobs.wait_for_note, lambda note: note.startswith("begin"))
+        calling.cancel()
+
+    asyncio.run(scenario())
+    busy = [jobs.submit("block", seconds=0.1) for _ in range(4)]
+    began = time.monotonic()
+    assert {jobs.wait(job)["status"] for job in busy} == {"succeeded"}
+    assert time.monotonic() - began < 4, "the worker was free at once"
+    assert ("nap cancelled" in jobs.notes()) == (task == "nap")
+
+
+def test_calls_over_the_bound_are_told_that_all_are_busy(jobs: Jobs) -> None:
+    async def scenario() -> list[object]:
+        caller = jobs.caller()
+        block = Call("block", "default", '{"seconds": 2}', 20.0)
+        blocking = [asyncio.create_task(caller.call(block)) for _ in range(2)]
+        await asyncio.to_thread(wait_until, lambda: len(jobs.notes()) == 2, what="two busy workers")
+        mark = Call("mark", "default", '{"text": "called"}', 20.0)
+        calls = [caller.call(mark) for _ in range(BACKLOG + 11)]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        await asyncio.gather(*blocking)
+        return [str(answer) for answer in answers]
+
+    answers = asyncio.run(scenario())
+    # The kernel lets one more wait than it is told to.
+    assert answers.count('"called"') == BACKLOG + 1
+    assert answers.count(str(Busy("mark"))) == 10
+
+
+def test_caller_that_says_nothing_keeps_no_job_waiting(work: Path) -> None:
+    with service(work, *OPTIONS, "--job-workers", "1") as run:
+        jobs = Jobs(run)
+        with socket.socket(socket.AF_UNIX) as silent:
+            silent.connect(str(work / ".onecopy" / socket_name(run.pid)))
+            job = jobs.submit("mark", text="waits for the caller")
+        assert jobs.wait(job, 4)["status"] == "succeeded"
 
 
 # Bad manners.

@@ -1,103 +1,160 @@
 """Calls: short work that goes straight to a job worker and back, with no store.
 
-A run with job workers listens on one Unix socket; whichever worker has a free place accepts. One
-JSON line each way. The socket's backlog is the queue: it is bounded, and full means busy.
+A run with job workers listens on one Unix socket; whichever worker has a free place accepts. A
+connection is for one call: a JSON line each way. The socket's backlog is the queue: it is bounded,
+and full means busy.
 """
 
 import asyncio
-import contextlib
-import json
 import os
 import socket
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Final
+
+from msgspec import Raw, Struct, json
 
 from onecopy.engines.local import path_in
 from onecopy.errors import Busy, JobFailed, NoWorker, ResultTimeout
 from onecopy.execution.ports import Call
+from onecopy.jobs import Failure
 
-PREFIX: Final = "call-"
 BACKLOG: Final = 128
-LONGEST: Final = 64 * 1024 * 1024
+CHUNK: Final = 64 * 1024
+"""Bytes that are read at once; the memory for more would be mapped afresh each time."""
+_PREFIX: Final = "call-"
+_LONGEST_PATH: Final = 100
+"""Bytes of a path that any system takes as a socket's."""
+
+
+class Question(Struct):
+    """What a caller asks; arguments: a JSON object, the task's parameters by name."""
+
+    task: str
+    timeout: float
+    arguments: Raw
+
+
+class Answer(Struct, omit_defaults=True):
+    """What became of a call: the JSON of its result, or why there is none.
+
+    unknown: the task is not known there, and nothing has happened.
+    """
+
+    result: Raw = Raw()
+    failure: Failure | None = None
+    unknown: bool = False
 
 
 def socket_name(pid: int) -> str:
     """Return the name of the socket of a run, in the state folder."""
-    return f"{PREFIX}{pid}.sock"
+    return f"{_PREFIX}{pid}.sock"
 
 
 def listen(folder: str, name: str) -> socket.socket:
     """Return a listening socket in the state folder, for this user only. Raises OSError."""
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     before = os.umask(0o177)
     try:
-        sock.bind(path_in(folder, directory, name))
-    except OSError:
-        sock.close()
-        raise
+        sock = _socket_at(folder, name, socket.socket.bind)
     finally:
         os.umask(before)
-        os.close(directory)
     sock.listen(BACKLOG)
-    sock.setblocking(False)
     return sock
 
 
-async def send(folder: str, call: Call) -> str:
-    """Have a job worker of this host run a task now; return the JSON of its result.
-
-    Raises NoWorker, Busy, JobFailed with an empty id, ResultTimeout.
-    """
+def _socket_at(folder: str, name: str, use: Callable[[socket.socket, str], None]) -> socket.socket:
+    """Bind or connect a socket to a name in a folder, however long the path is. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        async with asyncio.timeout(call.timeout):
-            reader, writer = await _connect(folder, call)
+        sock.setblocking(False)
+        path = os.path.join(folder, name)
+        if len(os.fsencode(path)) <= _LONGEST_PATH:
+            use(sock, path)
+        else:
+            directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                question = {
-                    "task": call.task,
-                    "arguments": call.arguments,
-                    "timeout": call.timeout,
-                }
-                writer.write(json.dumps(question).encode() + b"\n")
-                await writer.drain()
-                line = await reader.readline()
+                use(sock, path_in(folder, directory, name))
             finally:
-                writer.close()
-    except TimeoutError:
-        raise ResultTimeout("", call.timeout) from None
-    except OSError as error:
-        raise NoWorker(call.task) from error
-    return _read(call, line)
+                os.close(directory)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
-async def _connect(folder: str, call: Call) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    try:
-        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise NoWorker(call.task) from error
-    busy = False
-    try:
-        for name in sorted(os.listdir(directory)):
-            if not name.startswith(PREFIX):
-                continue
-            path = path_in(folder, directory, name)
+class Caller:
+    """Makes calls for one process."""
+
+    def __init__(self, folder: str) -> None:
+        """Call the workers whose sockets are in a state folder."""
+        self._folder = folder
+        self._known: dict[str, str] = {}
+        """Tasks, and the socket that took the last call of each."""
+
+    async def call(self, call: Call) -> str:
+        """Have a job worker of this host run a task now; return the JSON of its result.
+
+        Raises NoWorker, Busy, JobFailed with an empty id, ResultTimeout.
+        """
+        question = json.encode(Question(call.task, call.timeout, Raw(call.arguments))) + b"\n"
+        try:
+            async with asyncio.timeout(call.timeout):
+                answer = await self._ask_one_of_all(call.task, question)
+        except TimeoutError:
+            raise ResultTimeout("", call.timeout) from None
+        if answer.failure is not None:
+            raise JobFailed("", answer.failure.type, answer.failure.message)
+        return bytes(answer.result).decode()
+
+    async def _ask_one_of_all(self, task: str, question: bytes) -> Answer:
+        """Ask one run after the other until one takes the call."""
+        busy = False
+        for name in self._names(task):
             try:
-                return await asyncio.open_unix_connection(path, limit=LONGEST)
+                # It is connected at once, or not at all.
+                sock = _socket_at(self._folder, name, socket.socket.connect)
             except BlockingIOError:
                 busy = True
-            except (ConnectionRefusedError, FileNotFoundError):
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=directory)
-    finally:
-        os.close(directory)
-    raise Busy(call.task) if busy else NoWorker(call.task)
+                continue
+            except OSError:
+                continue  # Its run has ended.
+            try:
+                with closing(sock):
+                    answer = _read(await _exchange(sock, question))
+            except OSError:
+                continue  # It ended before anybody read the question.
+            if not answer.unknown:
+                self._known[task] = name
+                return answer
+        raise Busy(task) if busy else NoWorker(task)
+
+    def _names(self, task: str) -> Iterator[str]:
+        known = self._known.pop(task, None)
+        if known is not None:
+            yield known
+        try:
+            names = sorted(os.listdir(self._folder))
+        except OSError:
+            return
+        yield from (name for name in names if name.startswith(_PREFIX) and name != known)
 
 
-def _read(call: Call, line: bytes) -> str:
+async def _exchange(sock: socket.socket, question: bytes) -> bytes:
+    """Send a line and return what comes back. Raises OSError if nobody has read it."""
+    loop = asyncio.get_running_loop()
+    sent = sock.send(question)
+    if sent < len(question):
+        await loop.sock_sendall(sock, memoryview(question)[sent:])
+    received = bytearray()
+    while not received.endswith(b"\n"):
+        chunk = await loop.sock_recv(sock, CHUNK)
+        if not chunk:
+            break
+        received += chunk
+    return bytes(received)
+
+
+def _read(line: bytes) -> Answer:
     if not line.endswith(b"\n"):
-        raise JobFailed("", "WorkerLost", "the worker ended while it ran the task")
-    answer: dict[str, Any] = json.loads(line)
-    if answer.get("unknown"):
-        raise NoWorker(call.task)
-    if "type" in answer:
-        raise JobFailed("", answer["type"], answer["message"])
-    return answer["result"]
+        return Answer(failure=Failure("WorkerLost", "the worker ended while it ran the task"))
+    return json.decode(line, type=Answer)

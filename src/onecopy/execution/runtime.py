@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 from onecopy.engines import Engine
-from onecopy.execution import calls
+from onecopy.execution.calls import Caller
 from onecopy.execution.events import End, Following, Listener, events_of
 from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call
@@ -24,7 +24,7 @@ class Runtime:
         self.engine = engine
         self.on_deliveries: Callable[[], None] | None = None
         """Called when a change has recorded deliveries of webhooks."""
-        self._folder = folder
+        self._caller = Caller(folder)
         self._queue_times = QueueTimes(store)
         self._hub = Hub(store, engine.changes)
 
@@ -105,7 +105,7 @@ class Runtime:
 
     async def call(self, call: Call) -> str:
         """Run a task in a job worker of this host now; as `ports.Runtime.call`."""
-        return await calls.send(self._folder, call)
+        return await self._caller.call(call)
 
     async def queue_seconds(self, queue: str) -> float | None:
         """Return how long jobs of a queue wait for a worker on average, as of a moment ago."""

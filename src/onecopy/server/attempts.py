@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Final, cast
 
+from msgspec import Raw
+
 from onecopy.errors import JobCancelled, JobInterrupted, TimeLimitReached
 from onecopy.execution.attempt import Outcome, describe, settle
+from onecopy.execution.calls import Answer, Question
 from onecopy.jobs import Job
 from onecopy.server.allowance import GRACE, Allowance
 from onecopy.server.attempt import Attempt
@@ -74,23 +77,25 @@ class Attempts:
         self._running[job.id] = attempt
         attempt.work = asyncio.get_running_loop().create_task(self._attempt(attempt))
 
-    async def call(self, question: dict[str, Any]) -> dict[str, object]:
-        """Run a task for a caller, and return the answer; nothing is recorded."""
-        name: str = question["task"]
-        task = self._tasks.get(name)
+    async def call(self, question: Question) -> Answer:
+        """Run a task for a caller, and return the answer; nothing is recorded.
+
+        If it is cancelled the attempt is ended.
+        """
+        task = self._tasks.get(question.task)
         if task is None:
-            return {"unknown": True}
+            return Answer(unknown=True)
         attempt = Attempt(_job_of_call(question), task)
         key = f"call {id(attempt)}"
         self._running[key] = attempt
+        limited = asyncio.ensure_future(self._limited(attempt))
+        limited.add_done_callback(lambda _: self._leave(key))
         try:
-            outcome = await self._limited(attempt)
-        finally:
-            self._leave(key)
-        if outcome.error is None:
-            return {"result": outcome.result}
-        failure = describe(outcome.error)
-        return {"type": failure.type, "message": failure.message}
+            outcome = await asyncio.shield(limited)
+        except asyncio.CancelledError:
+            self._interrupt(attempt, JobCancelled())
+            raise
+        return _answer_of(outcome)
 
     def cancel(self, job: str) -> None:
         """Have an attempt end, because somebody has cancelled its job."""
@@ -125,6 +130,10 @@ class Attempts:
 
     def _leave(self, key: str) -> None:
         self._running.pop(key, None)
+        self.tell_free()
+
+    def tell_free(self) -> None:
+        """Tell all who want to know that a place has become free."""
         for told in self.on_free:
             told()
 
@@ -187,15 +196,22 @@ async def _perform_async(attempt: Attempt) -> Outcome:
         return Outcome(error=error)
 
 
-def _job_of_call(question: dict[str, Any]) -> Job:
+def _job_of_call(question: Question) -> Job:
     now = time.time()
     return Job(
         id="",
-        task=question["task"],
-        arguments=question["arguments"],
+        task=question.task,
+        arguments=bytes(question.arguments).decode(),
         created_at=now,
         due_at=now,
         started_at=now,
         attempt=1,
-        timeout=question["timeout"],
+        timeout=question.timeout,
     )
+
+
+def _answer_of(outcome: Outcome) -> Answer:
+    if outcome.error is not None:
+        return Answer(failure=describe(outcome.error))
+    result = (outcome.result or "null").encode()
+    return Answer(Raw(result))

@@ -165,11 +165,14 @@ class Agent:
         if self._settings.calls < 0:
             return
         calls = CallTaker(
-            self._settings.calls, lambda: self._places.free() > 0, self._attempts.call
+            self._settings.calls,
+            lambda: self._places.free() > 0,
+            self._attempts.call,
+            self._attempts.tell_free,
         )
         self._places.coming = lambda: calls.coming
-        self._attempts.on_free.append(calls.room.set)
-        self._later(calls.take())
+        self._attempts.on_free.append(calls.room)
+        calls.room()
         self._calls = calls
 
     async def _turn(self) -> None:

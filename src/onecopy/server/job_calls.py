@@ -1,81 +1,158 @@
 """Takes calls from the socket that all job workers of a run accept on, while there is room."""
 
 import asyncio
-import contextlib
-import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from contextlib import closing, suppress
+from typing import Final
 
-from onecopy.execution import calls
+from msgspec import DecodeError, json
+
+from onecopy.execution.calls import CHUNK, Answer, Question
 
 _READ: Final = 5.0
 """Seconds in which a caller has to say what it wants: it holds a place."""
+_LOOK_EVERY: Final = 0.1
+"""Seconds after which it is noticed that a caller has gone."""
 
-type RunCall = Callable[[dict[str, Any]], Awaitable[dict[str, object]]]
+type RunCall = Callable[[Question], Awaitable[Answer]]
+"""Runs a task for a caller; is cancelled if nobody waits for the answer any more."""
 
 
 class CallTaker:
     """Accepts a call only when a place is free: else it is left to the other workers."""
 
-    def __init__(self, listener: int, has_room: Callable[[], bool], run: RunCall) -> None:
-        """Take the descriptor of the socket, and what runs a call and returns its answer."""
+    def __init__(
+        self,
+        listener: int,
+        has_room: Callable[[], bool],
+        run: RunCall,
+        freed: Callable[[], None],
+    ) -> None:
+        """Take the descriptor of the socket, whether a call may begin, what runs one, and whom to
+        tell when a caller has left the place free that was kept for it.
+        """
         self._listener = socket.socket(fileno=os.dup(listener))
         self._listener.setblocking(False)
         self._has_room = has_room
         self._run = run
+        self._freed = freed
+        self._listening = False
+        self._stopped = False
+        self._waiting: dict[socket.socket, asyncio.Task[None]] = {}
+        self._looking: asyncio.TimerHandle | None = None
         self.coming = 0
         """Calls that were accepted and have not said yet what they are."""
-        self.room = asyncio.Event()
-        """To be set when a place has become free."""
-        self.answering: set[asyncio.Future[None]] = set()
-        self._stopped = False
+        self.answering: set[asyncio.Task[None]] = set()
 
-    async def take(self) -> None:
-        """Accept calls until stopped."""
-        while not self._stopped:
-            await self._wait_for_caller()
-            if not self._has_room():
-                self.room.clear()
-                await self.room.wait()
-                continue
-            if self._stopped:
-                return
-            with contextlib.suppress(OSError):  # Another worker was faster.
-                sock, _ = self._listener.accept()
-                sock.setblocking(False)
-                self._begin(sock)
+    def room(self) -> None:
+        """Accept calls from now on, unless no place is free; to be called whenever one may be."""
+        if not self._listening and not self._stopped and self._has_room():
+            self._listening = True
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
 
     def stop(self) -> None:
         """Accept no more."""
         self._stopped = True
+        self._leave_to_others()
 
-    async def _wait_for_caller(self) -> None:
-        loop = asyncio.get_running_loop()
-        called = asyncio.Event()
-        loop.add_reader(self._listener, called.set)
-        try:
-            await called.wait()
-        finally:
-            loop.remove_reader(self._listener)
+    def close(self) -> None:
+        """Let go of the socket."""
+        self._listener.close()
 
-    def _begin(self, sock: socket.socket) -> None:
-        self.coming += 1
-        answering = asyncio.ensure_future(self._answer(sock))
-        self.answering.add(answering)
-        answering.add_done_callback(self.answering.discard)
+    def _leave_to_others(self) -> None:
+        if self._listening:
+            self._listening = False
+            asyncio.get_running_loop().remove_reader(self._listener)
+
+    def _accept(self) -> None:
+        if not self._has_room():
+            self._leave_to_others()
+            return
+        with suppress(OSError):  # Another worker was faster.
+            sock, _ = self._listener.accept()
+            sock.setblocking(False)
+            # At once, and not in the loop's next turn: mostly the question is there already.
+            answering = asyncio.Task(
+                self._answer(sock), loop=asyncio.get_running_loop(), eager_start=True
+            )
+            self.answering.add(answering)
+            answering.add_done_callback(self.answering.discard)
 
     async def _answer(self, sock: socket.socket) -> None:
-        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=calls.LONGEST)
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            try:
-                async with asyncio.timeout(_READ):
-                    question = json.loads(await reader.readline())
-            finally:
-                self.coming -= 1
-                self.room.set()
-            answer = await self._run(question)
-            writer.write(json.dumps(answer).encode() + b"\n")
-            await writer.drain()
-        writer.close()
+        with closing(sock):
+            question = await self._question(sock)
+            if question is None or _has_gone(sock):
+                self._freed()
+                return
+            answer = await self._watched(sock, self._run(question))
+            with suppress(OSError):
+                await _send(sock, json.encode(answer) + b"\n")
+
+    async def _question(self, sock: socket.socket) -> Question | None:
+        self.coming += 1
+        try:
+            return json.decode(await _read_line(sock), type=Question)
+        except (OSError, DecodeError):
+            return None
+        finally:
+            self.coming -= 1
+
+    async def _watched(self, sock: socket.socket, running: Awaitable[Answer]) -> Answer:
+        """Cancel what runs if the caller goes."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._waiting[sock] = task
+        self._look_later()
+        try:
+            return await running
+        finally:
+            del self._waiting[sock]
+
+    def _look_later(self) -> None:
+        # One look at all is cheaper than to watch each: most calls are over before.
+        if self._looking is None:
+            loop = asyncio.get_running_loop()
+            self._looking = loop.call_later(_LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
+        for sock, task in self._waiting.items():
+            if _has_gone(sock):
+                task.cancel()
+        if self._waiting:
+            self._look_later()
+
+
+async def _read_line(sock: socket.socket) -> bytes:
+    """Return what a caller says. Raises OSError if it goes, or takes its time."""
+    received = bytearray()
+    with suppress(BlockingIOError):
+        received += sock.recv(CHUNK)
+    if received.endswith(b"\n"):
+        return bytes(received)
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(_READ):
+        while not received.endswith(b"\n"):
+            chunk = await loop.sock_recv(sock, CHUNK)
+            if not chunk:
+                raise ConnectionResetError
+            received += chunk
+    return bytes(received)
+
+
+async def _send(sock: socket.socket, line: bytes) -> None:
+    sent = sock.send(line)
+    if sent < len(line):
+        await asyncio.get_running_loop().sock_sendall(sock, memoryview(line)[sent:])
+
+
+def _has_gone(sock: socket.socket) -> bool:
+    """Whether a caller has closed its end: it says nothing after its question."""
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
