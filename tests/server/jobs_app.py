@@ -168,12 +168,12 @@ def huge_result() -> str:
     return "x" * (65 * 1024 * 1024)
 
 @shared.task
-def wrong_progress(progress: Progress) -> str:
-    progress.update(float("nan"), None, "\\ud800")
+def wrong_progress(progress: Progress) -> None:
+    progress.update(1, None, "\\ud800")
     time.sleep(0.3)
-    progress.update("many", object(), 7)
+    progress.update(2, 3, 7)
     time.sleep(0.3)
-    return "done"
+    progress.update(float("nan"))
 
 @shared.task
 def talk() -> int:

@@ -354,8 +354,10 @@ def test_what_cannot_be_told(jobs: Jobs, task: str, kind: str, words: str) -> No
     assert jobs.run.pids("job") == before
 
 
-def test_progress_that_cannot_be_recorded_stops_nothing(jobs: Jobs) -> None:
-    assert jobs.do("wrong_progress")["result"] == "done"
+def test_progress_that_cannot_be_told(jobs: Jobs) -> None:
+    job = jobs.do("wrong_progress")
+    assert job["progress"] == {"done": 2, "total": 3, "message": "7"}
+    assert job["error"]["message"] == "progress cannot be done=nan: report a finite number"
     job = jobs.do("count", names=["word 1"] * 3)
     assert job["progress"]["done"] == 3
 

@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import math
 import threading
 from collections.abc import Coroutine, Generator, Iterator
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from typing import Any, cast
 
+import numpy as np
 import pytest
 
 from onecopy import JobContext, OneCopy, Progress, current_job
@@ -51,6 +54,27 @@ def test_tracking_yields_every_item_of_anything() -> None:
 def test_progress_of_a_plain_call_goes_nowhere() -> None:
     assert list(Progress().track([1, 2])) == [1, 2]
     Progress().update(1, 2, "half")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf, "many", None, object(), 10**400])
+def test_progress_is_in_finite_numbers(number: Any) -> None:  # noqa: ANN401  whatever a task says
+    reports: list[Report] = []
+    progress = Progress(reports.append)
+    with pytest.raises(ValueError, match=r"done=.*finite number"):
+        progress.update(number)
+    if number is not None:
+        with pytest.raises(ValueError, match=r"total=.*finite number"):
+            progress.update(1, number)
+    assert reports == []
+
+
+@pytest.mark.parametrize("number", [0, -1, 2.5, Fraction(1, 3), np.float64(3), np.int8(3)])
+def test_progress_may_be_any_number(number: Any) -> None:  # noqa: ANN401  whatever a task says
+    reports: list[Report] = []
+    Progress(reports.append).update(number, number)
+    [report] = reports
+    assert (report.done, report.total) == (float(number), float(number))
+    assert type(report.done) in (int, float)
 
 
 def test_a_context_of_no_job() -> None:

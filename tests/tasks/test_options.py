@@ -85,6 +85,19 @@ def test_what_cannot_be_had_is_refused(wrong: Any) -> None:  # noqa: ANN401
         declared("work", wrong)
 
 
+def test_concurrency_is_of_async_tasks() -> None:
+    shared = OneCopy()
+
+    @shared.task(concurrency=3)
+    async def fetch() -> None: ...
+
+    assert fetch.declared.concurrency == 3
+    with pytest.raises(DeclarationError, match="one at a time in a job worker"):
+
+        @shared.task(concurrency=3)
+        def compute() -> None: ...
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

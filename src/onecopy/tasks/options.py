@@ -69,9 +69,14 @@ class DeclaredOptions(TypedDict, total=False):
     callbacks: Sequence[str]
 
 
-def declared(task: str, given: DeclaredOptions) -> TaskOptions:
+def declared(task: str, given: DeclaredOptions, *, is_async: bool = True) -> TaskOptions:
     """Return the options of a task. Raises DeclarationError."""
     check = _Check(task)
+    if not is_async and given.get("concurrency") is not None:
+        raise check.fault(
+            "concurrency is of async tasks: sync ones run one at a time in a job worker. "
+            "Leave it out, and start as many job workers as are to run at once."
+        )
     retry_on = given.get("retry_on", (Exception,))
     timeout = given.get("timeout")
     expires = given.get("expires")

@@ -1,5 +1,6 @@
 """How far a task has come: injected into tasks that have a parameter of this type."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
@@ -20,7 +21,12 @@ class Progress:
         self._sink = sink
 
     def update(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Report `done` of `total` (None where that is not known), in units of the task's own."""
+        """Report `done` of `total` (None where that is not known), in units of the task's own.
+
+        Raises ValueError for what is no number, or not finite.
+        """
+        done = _number("done", done)
+        total = None if total is None else _number("total", total)
         if self._sink is not None:
             self._sink(Report(done, total, message))
 
@@ -41,6 +47,16 @@ class Progress:
                 said_at = now
                 self.update(done, total, message)
         self.update(done, total, message)
+
+
+def _number(name: str, value: float) -> float:
+    """A number as JSON has it, of whatever is one, as those of NumPy are."""
+    try:
+        if math.isfinite(value):
+            return value if type(value) in (int, float) else float(value)
+    except (TypeError, OverflowError):
+        pass
+    raise ValueError(f"progress cannot be {name}={value!r}: report a finite number")
 
 
 def _length(items: object) -> int | None:

@@ -60,9 +60,8 @@ class Task[**P, R]:
         """Where the function is written, as "file:line"."""
         self.is_async = _is_async(function)
         self.signature = Signature(function, name)
-        self.sender: Sender[R] = Sender(
-            name, self.signature, tasks, declared(name, options), Sending()
-        )
+        chosen = declared(name, options, is_async=self.is_async)
+        self.sender: Sender[R] = Sender(name, self.signature, tasks, chosen, Sending())
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r}>"
