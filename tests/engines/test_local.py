@@ -82,7 +82,7 @@ def test_sockets_of_processes_that_are_gone_are_removed(tmp_path: Path) -> None:
         engine = LocalEngine(str(tmp_path))
         await engine.open()
         await engine.ring("default")
-        await engine.tell("job")
+        await engine.tell(["job"])
         await engine.close()
 
     asyncio.run(scenario())
@@ -138,7 +138,7 @@ def test_no_folder(tmp_path: Path) -> None:
         await engine.open()
         folder.rmdir()
         await engine.ring("default")
-        await engine.tell("job")
+        await engine.tell(["job"])
         await engine.close()
 
     asyncio.run(scenario())

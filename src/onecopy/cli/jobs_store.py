@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -120,12 +119,11 @@ async def retry_one(runtime: Runtime, job: str) -> None:
         click.ClickException: there is none of this id, or it neither failed nor was cancelled.
     """
     try:
-        changed = await runtime.change(job, Requeue())
+        await runtime.change(job, Requeue())
     except KeyError:
         raise unknown(job) from None
     except NotAllowed as error:
         raise click.ClickException(str(error)) from None
-    await runtime.engine.ring(changed.queue)
 
 
 async def retry_all(runtime: Runtime, which: Filter) -> int:
@@ -138,10 +136,7 @@ async def retry_all(runtime: Runtime, which: Filter) -> int:
             return None  # Deleted meanwhile, or somebody else was quicker.
 
     changed = _in_steps(await ids_of(runtime, which), requeue)
-    queues = Counter([job.queue async for job in changed if job is not None])
-    for queue, count in queues.items():
-        await runtime.engine.ring(queue, count)
-    return queues.total()
+    return sum([job is not None async for job in changed])
 
 
 async def _in_steps[T](

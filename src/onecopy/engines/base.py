@@ -28,8 +28,8 @@ class Engine(Protocol):
         """Wait until a ring for one of these queues, or so long; tell whether it rang."""
         ...
 
-    async def tell(self, job: str) -> None:
-        """Tell all who follow changes that a job has changed."""
+    async def tell(self, jobs: Sequence[str]) -> None:
+        """Tell all who follow changes that jobs have changed."""
         ...
 
     def changes(self) -> AsyncIterator[str]:

@@ -4,7 +4,7 @@ Two kinds of sockets lie there, each 0600:
 
 - a *bell* for each run that has job workers. All its workers wait on it, so each datagram wakes
   exactly one; it holds the name of a queue.
-- an *ear* for each process that follows changes. A datagram holds the id of a job.
+- an *ear* for each process that follows changes. A datagram holds the ids of jobs, in lines.
 
 Who sends finds them by listing the folder, again whenever the folder has changed. A socket whose
 process is gone refuses, and is removed.
@@ -16,12 +16,15 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Sequence
+from itertools import batched
 from typing import Final
 
 _BELL: Final = "bell-"
 _EAR: Final = "ear-"
 _SUFFIX: Final = ".sock"
-_LONGEST: Final = 512
+_LONGEST: Final = 64 * 1024
+_TOLD_AT_ONCE: Final = 64
+"""Ids in one datagram: an ear holds few datagrams, of any size."""
 _TICK: Final = 50_000_000
 
 
@@ -101,9 +104,10 @@ class LocalEngine:
 
     # Changes.
 
-    async def tell(self, job: str) -> None:
-        """Send the id to each ear; one that is full asks the store by itself, soon."""
-        self._send(_EAR, job.encode())
+    async def tell(self, jobs: Sequence[str]) -> None:
+        """Send the ids to each ear; one that is full asks the store by itself, soon."""
+        for some in batched(jobs, _TOLD_AT_ONCE):
+            self._send(_EAR, "\n".join(some).encode())
 
     async def changes(self) -> AsyncIterator[str]:
         """Listen with an ear of one's own for as long as the iteration goes on."""
@@ -114,7 +118,8 @@ class LocalEngine:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                yield (await loop.sock_recv(ear, _LONGEST)).decode()
+                for job in (await loop.sock_recv(ear, _LONGEST)).decode().splitlines():
+                    yield job
         finally:
             ear.close()
             with contextlib.suppress(OSError):

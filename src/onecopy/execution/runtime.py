@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from typing import Final
 
 from onecopy.engines import Engine
 from onecopy.execution.calls import Caller
@@ -11,8 +12,11 @@ from onecopy.execution.events import End, Following, Listener, events_of
 from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call
 from onecopy.execution.queue_times import QueueTimes
-from onecopy.jobs import Cancel, Change, Event, Job
+from onecopy.jobs import Cancel, Change, Event, Job, NotAllowed
 from onecopy.stores import Store, change_one
+
+_SOON: Final = 1.0
+"""Seconds after which a worker that nobody rang looks by itself."""
 
 
 class Runtime:
@@ -46,13 +50,8 @@ class Runtime:
         Raises QueueFull, IdempotencyConflict, Unavailable, as `Store.accept` does.
         """
         accepted = await self.store.accept(jobs, max_queued=max_queued)
-        now = time.time()
-        rings: dict[str, int] = defaultdict(int)
-        for asked, job in zip(jobs, accepted, strict=True):
-            if job.id == asked.id and job.due_at <= now:
-                rings[job.queue] += 1
-        for queue, count in rings.items():
-            await self.engine.ring(queue, count)
+        new = zip(jobs, accepted, strict=True)
+        await self._ring_for(job for asked, job in new if job.id == asked.id)
         return accepted
 
     async def job(self, job: str) -> Job | None:
@@ -63,10 +62,29 @@ class Runtime:
     async def change(self, job: str, change: Change, *, now: float | None = None) -> Job:
         """Change a job and tell whoever follows it. Raises as `Store.change` does."""
         changed = await change_one(self.store, job, change, now=time.time() if now is None else now)
-        await self.engine.tell(job)
-        if changed.callbacks and changed.final and self.on_deliveries is not None:
-            self.on_deliveries()
+        await self._changed([changed])
         return changed
+
+    async def change_all(
+        self, changes: Sequence[tuple[str, Change]]
+    ) -> list[Job | NotAllowed | KeyError]:
+        """Apply changes of jobs, as `Store.change` does, and tell whoever follows them."""
+        answers = await self.store.change(changes, now=time.time())
+        await self._changed([answer for answer in answers if isinstance(answer, Job)])
+        return answers
+
+    async def _changed(self, jobs: Sequence[Job]) -> None:
+        if jobs:
+            await self.engine.tell([job.id for job in jobs])
+        if self.on_deliveries is not None and any(job.callbacks and job.final for job in jobs):
+            self.on_deliveries()
+        await self._ring_for(job for job in jobs if job.status == "queued")
+
+    async def _ring_for(self, jobs: Iterable[Job]) -> None:
+        """Wake workers for what is queued and due, or nearly: they see to the rest."""
+        soon = time.time() + _SOON
+        for queue, count in Counter(job.queue for job in jobs if job.due_at <= soon).items():
+            await self.engine.ring(queue, count)
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job, or ask its attempt to end. Raises KeyError for an unknown one."""

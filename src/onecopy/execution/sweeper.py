@@ -116,8 +116,6 @@ class Sweeper:
             return
         what = "given back" if isinstance(change, Release) else f"lost: {change.failure.message}"
         _logger.warning("job %s: attempt %s %s", job.id, job.attempt, what)
-        if changed.status == "queued":
-            await self._runtime.engine.ring(changed.queue)
 
     async def lose_worker(
         self, worker: str, failure: Failure, begun: Collection[int] | None = None

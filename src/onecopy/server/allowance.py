@@ -4,7 +4,10 @@ What a worker cannot stop itself (a task in C code, an async task that never awa
 kills by this.
 """
 
-from collections.abc import Iterable
+import heapq
+import threading
+import time
+from itertools import count
 from typing import Final
 
 from onecopy.server.attempt import Attempt
@@ -15,24 +18,51 @@ GRACE: Final = 5.0
 
 
 class Allowance:
-    """Tells the supervisor what the attempts of one worker may have."""
+    """Tells the supervisor the strictest bounds of the attempts that run; for both threads."""
 
     def __init__(self, scoreboard: Scoreboard, slot: int) -> None:
         self._scoreboard = scoreboard
         self._slot = slot
+        self._lock = threading.Lock()
+        self._ends: list[tuple[float, int, Attempt]] = []
+        """A heap, in which some may be over."""
+        self._numbers = count()
+        self._limited: set[Attempt] = set()
+        """Those with a limit of memory."""
 
-    def publish(self, attempts: Iterable[Attempt]) -> None:
-        """Publish the strictest bounds of those whose task has not ended."""
-        running = [attempt for attempt in attempts if not attempt.over]
-        limits = [memory for each in running if (memory := each.task.declared.max_memory)]
-        ends = [end for each in running for end in _ends(each)]
+    def begin(self, attempt: Attempt) -> None:
+        """Hold an attempt that begins now to its bounds."""
+        if attempt.job.timeout is not None:
+            self._must_end(attempt, time.time() + attempt.job.timeout + GRACE)
+        if attempt.task.declared.max_memory is not None:
+            with self._lock:
+                self._limited.add(attempt)
+                self._publish_memory()
+
+    def interrupt(self, attempt: Attempt) -> None:
+        """Have an attempt killed that does not end soon."""
+        self._must_end(attempt, time.time() + GRACE)
+
+    def end(self, attempt: Attempt) -> None:
+        """Let go of an attempt that is over."""
+        if self._ends:
+            with self._lock:
+                self._publish_end()
+        if attempt in self._limited:
+            with self._lock:
+                self._limited.discard(attempt)
+                self._publish_memory()
+
+    def _must_end(self, attempt: Attempt, at: float) -> None:
+        with self._lock:
+            heapq.heappush(self._ends, (at, next(self._numbers), attempt))
+            self._publish_end()
+
+    def _publish_end(self) -> None:
+        while self._ends and self._ends[0][2].over_at is not None:
+            heapq.heappop(self._ends)
+        self._scoreboard.set_deadline(self._slot, self._ends[0][0] if self._ends else None)
+
+    def _publish_memory(self) -> None:
+        limits = [each.task.declared.max_memory or 0 for each in self._limited]
         self._scoreboard.set_memory_limit(self._slot, min(limits, default=None))
-        self._scoreboard.set_deadline(self._slot, min(ends, default=None))
-
-
-def _ends(attempt: Attempt) -> Iterable[float]:
-    job = attempt.job
-    if job.timeout is not None and job.started_at is not None:
-        yield job.started_at + job.timeout + GRACE
-    if attempt.kill_at is not None:
-        yield attempt.kill_at

@@ -1,15 +1,18 @@
-"""An attempt in this job worker: the job, what runs its task, and how it is made to end."""
+"""An attempt in this job worker: the job, how its task is run, and how it is made to end."""
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
+
 from onecopy.errors import JobInterrupted
 from onecopy.execution.attempt import Outcome, sound
 from onecopy.jobs import Job, Progress
-from onecopy.tasks import Task
+from onecopy.tasks import Task, prepare
 
 
 @dataclass(eq=False, slots=True)
@@ -18,26 +21,50 @@ class Attempt:
 
     job: Job
     task: Task[..., Any]
-    call: Callable[[], object] | None = None
-    """Runs the task."""
+    ended: Callable[["Attempt", Outcome], None]
+    """Is told how it ended, on the event loop."""
+    begun_at: float | None = None
+    """When its task began, by the monotonic clock; None while it waits."""
+    over_at: float | None = None
+    """When its task ended: nothing is left to interrupt."""
     interrupt: JobInterrupted | None = None
     """What is raised in the task to end it."""
     progress: Progress | None = None
     """What the task has said last and is not on record."""
-    finished: asyncio.Future[Outcome] | None = None
-    timer: asyncio.TimerHandle | None = None
-    work: asyncio.Task[None] | None = None
-    inner: asyncio.Task[object] | None = None
-    """The user's coroutine: an interrupt cancels this, and never the recording of its outcome."""
-    over: bool = False
-    """The user's code has ended: nothing is left to interrupt."""
-    kill_at: float | None = None
-    released: bool = False
+    coroutine: asyncio.Task[Outcome] | None = None
+    """Of an async task that runs."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def token(self) -> str | None:
+        """The token of its lease; None for a call."""
+        return None if self.job.lease is None else self.job.lease.token
+
+    def begin(self) -> None:
+        """Note that the task begins."""
+        self.begun_at = time.monotonic()
+
+    def prepared(self) -> Callable[[], object]:
+        """Return what runs the task. Raises ArgumentsInvalid, and what the user's types raise."""
+        job = self.job
+        if job.timeout is not None:  # which counts from now on: it may have waited for its turn
+            job = replace(job, started_at=time.time())
+        return prepare(self.task, job, self.note, self.cancelled)
 
     def note(self, progress: Progress) -> None:
         """Keep what the task says of itself until it is recorded."""
         self.progress = sound(progress) or self.progress
+
+    def over(self) -> None:
+        """Note that the task has ended."""
+        self.over_at = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long the task ran."""
+        if self.begun_at is None or self.over_at is None:
+            return 0.0
+        return self.over_at - self.begun_at
 
     def ended_by(self, error: BaseException) -> Outcome:
         """Return the outcome of the attempt that an exception ended."""

@@ -1,135 +1,133 @@
-"""The attempts of a job worker, each from its start until its outcome is on record."""
+"""The attempts of a job worker, each from its claim until its outcome goes on record."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, Final, cast
-
-from msgspec import Raw
 
 from onecopy.errors import JobCancelled, JobInterrupted, TimeLimitReached
 from onecopy.execution.attempt import Outcome, describe, settle
-from onecopy.execution.calls import Answer, Question
-from onecopy.jobs import Job
-from onecopy.server.allowance import GRACE, Allowance
+from onecopy.jobs import Advance, Change, Fail, Job, Release
+from onecopy.server.ahead import Ahead
+from onecopy.server.allowance import Allowance
 from onecopy.server.attempt import Attempt
 from onecopy.server.begun import Begun
+from onecopy.server.line import Line
 from onecopy.server.main_thread import MainThread
 from onecopy.server.recorder import Recorder
-from onecopy.tasks import Task, prepare
+from onecopy.server.time_limits import TimeLimits
+from onecopy.tasks import Task
 
 _NOT_OURS: Final = 1.0
+"""Seconds after which a job is given back whose task is not known here."""
 _logger = logging.getLogger("onecopy.jobs")
 
 
 class Attempts:
-    """Runs attempts: sync tasks in the main thread, async ones on the running event loop."""
+    """Runs sync tasks in the main thread, one after the other, and async ones on the event loop.
+
+    To be made in the main thread; all else is called on the event loop.
+    """
 
     def __init__(
         self,
         tasks: Mapping[str, Task[..., Any]],
-        main_thread: MainThread,
         recorder: Recorder,
-        allowance: Allowance,
         begun: Begun,
+        allowance: Allowance,
     ) -> None:
         self._tasks = tasks
-        self._main_thread = main_thread
         self._recorder = recorder
-        self._allowance = allowance
         self._begun = begun
-        self._running: dict[str, Attempt] = {}
-        self._refusals: set[asyncio.Future[None]] = set()
+        self._allowance = allowance
+        self._line = Line()
+        self.main_thread = MainThread(self._line, self._begin, self._end, self._finish)
+        self.ahead = Ahead(self._line, lambda: self.main_thread.attempt, self.release)
+        self._limits = TimeLimits(lambda: [*self._all], self._reached_limit)
+        self._all: set[Attempt] = set()
+        self._of_jobs: dict[str, Attempt] = {}
+        self.on_event_loop = 0
+        """How many async tasks run."""
+        self._none = asyncio.Event()
         self.on_free: list[Callable[[], None]] = []
         """Called whenever a place has become free."""
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._all)
 
     def __contains__(self, job: object) -> bool:
-        return job in self._running
-
-    @property
-    def all(self) -> list[Attempt]:
-        """Those that run now."""
-        return list(self._running.values())
+        return job in self._of_jobs
 
     @property
     def jobs(self) -> list[str]:
-        """The ids of their jobs; a call has none."""
-        return [attempt.job.id for attempt in self._running.values() if attempt.job.id]
+        """The ids of the jobs that have an attempt here."""
+        return [*self._of_jobs]
 
-    @property
-    def main_thread_is_busy(self) -> bool:
-        """Whether a sync task runs."""
-        return any(not attempt.task.is_async for attempt in self._running.values())
+    # From the claim on.
 
     def start(self, job: Job) -> None:
-        """Begin the attempt of a job that was claimed."""
+        """Take on the attempt of a job that was claimed."""
         task = self._tasks.get(job.task)
         if task is None:
-            refusal = asyncio.ensure_future(self._refuse(job))
-            self._refusals.add(refusal)
-            refusal.add_done_callback(self._refusals.discard)
+            self._refuse(job)
             return
-        attempt = Attempt(job, task)
-        self._running[job.id] = attempt
-        attempt.work = asyncio.get_running_loop().create_task(self._attempt(attempt))
+        attempt = self._of_jobs[job.id] = Attempt(job, task, self._record)
+        self._put(attempt)
 
-    async def call(self, question: Question) -> Answer:
-        """Run a task for a caller, and return the answer; nothing is recorded.
+    def run_call(self, job: Job, ended: Callable[[Outcome], None]) -> Attempt:
+        """Run a task for a caller, before all jobs that wait; nothing is recorded."""
+        attempt = Attempt(job, self._tasks[job.task], lambda _, outcome: ended(outcome))
+        self._put(attempt, first=True)
+        return attempt
 
-        If it is cancelled the attempt is ended.
-        """
-        task = self._tasks.get(question.task)
-        if task is None:
-            return Answer(unknown=True)
-        attempt = Attempt(_job_of_call(question), task)
-        key = f"call {id(attempt)}"
-        self._running[key] = attempt
-        limited = asyncio.ensure_future(self._limited(attempt))
-        limited.add_done_callback(lambda _: self._leave(key))
-        try:
-            outcome = await asyncio.shield(limited)
-        except asyncio.CancelledError:
-            self._interrupt(attempt, JobCancelled())
-            raise
-        return _answer_of(outcome)
+    def _put(self, attempt: Attempt, *, first: bool = False) -> None:
+        self._all.add(attempt)
+        self._limits.watch(attempt)
+        if attempt.task.is_async:
+            self._run_async(attempt)
+        else:
+            self._line.put(attempt, first=first)
+            self.ahead.watch()
 
-    def cancel(self, job: str) -> None:
-        """Have an attempt end, because somebody has cancelled its job."""
-        attempt = self._running.get(job)
-        if attempt is not None:
-            self._interrupt(attempt, JobCancelled(job))
+    def _begin(self, attempt: Attempt) -> None:
+        """Called right before a task begins, in its thread."""
+        if attempt.token is not None:
+            self._begun.begin(attempt.token)
+        self._allowance.begin(attempt)
+        attempt.begin()
 
-    async def release_all(self) -> None:
-        """Give back what has not ended."""
-        for attempt in self.all:
-            attempt.released = True
-            await self._recorder.release(attempt.job)
+    def _run_async(self, attempt: Attempt) -> None:
+        self._begin(attempt)
+        self.on_event_loop += 1
+        attempt.coroutine = asyncio.get_running_loop().create_task(_performed(attempt))
+        attempt.coroutine.add_done_callback(partial(self._over_async, attempt))
 
-    async def _refuse(self, job: Job) -> None:
-        """Give a job back whose task is not known here; another worker may know it."""
-        _logger.error("job %s: no task %r here; it is left to others", job.id, job.task)
-        await asyncio.sleep(_NOT_OURS)
-        await self._recorder.release(job)
+    def _over_async(self, attempt: Attempt, coroutine: asyncio.Task[Outcome]) -> None:
+        self.on_event_loop -= 1
+        if coroutine.cancelled():  # before its first step
+            outcome = attempt.ended_by(attempt.interrupt or asyncio.CancelledError())
+        else:
+            outcome = coroutine.result()
+        self._end(attempt)
+        self._finish(attempt, outcome)
 
-    async def _attempt(self, attempt: Attempt) -> None:
-        job = attempt.job
-        try:
-            outcome = await self._limited(attempt)
-            if not attempt.released:
-                await self._recorder.report(attempt)
-                change = settle(job, outcome, attempt.task.policy, time.time())
-                await self._recorder.record(job, change)
-            if job.lease is not None:
-                self._begun.end(job.lease.token)
-        finally:
-            self._leave(job.id)
+    def _end(self, attempt: Attempt) -> None:
+        """Called right after a task has ended, in its thread."""
+        attempt.over()
+        self._allowance.end(attempt)
 
-    def _leave(self, key: str) -> None:
-        self._running.pop(key, None)
+    def _finish(self, attempt: Attempt, outcome: Outcome) -> None:
+        self.ahead.ended(0.0 if attempt.task.is_async else attempt.seconds)
+        self._leave(attempt)
+        attempt.ended(attempt, outcome)
+
+    def _leave(self, attempt: Attempt) -> None:
+        self._all.discard(attempt)
+        self._of_jobs.pop(attempt.job.id, None)
+        if not self._all:
+            self._none.set()
         self.tell_free()
 
     def tell_free(self) -> None:
@@ -137,81 +135,120 @@ class Attempts:
         for told in self.on_free:
             told()
 
-    async def _limited(self, attempt: Attempt) -> Outcome:
-        """Perform an attempt within its time limit."""
-        if attempt.job.timeout is not None:
-            limit = TimeLimitReached(attempt.job.timeout, attempt.job.id)
-            attempt.timer = asyncio.get_running_loop().call_later(
-                attempt.job.timeout, self._interrupt, attempt, limit
-            )
-        self._publish_allowance()
-        try:
-            return await self._perform(attempt)
-        finally:
-            attempt.over = True
-            if attempt.timer is not None:
-                attempt.timer.cancel()
-            self._publish_allowance()
+    def _record(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._report(attempt)
+        self._recorder.record(
+            attempt.job, _change(attempt, outcome), partial(self._recorded, attempt)
+        )
 
-    async def _perform(self, attempt: Attempt) -> Outcome:
-        # Before the arguments are made: a type of the user's may end the process too.
-        if attempt.job.lease is not None:
-            self._begun.begin(attempt.job.lease.token)
-        try:
-            attempt.call = prepare(attempt.task, attempt.job, attempt.note, attempt.cancelled)
-        except Exception as error:
-            return Outcome(error=error)
-        if attempt.task.is_async:
-            return await _perform_async(attempt)
-        return await self._main_thread.perform(attempt)
+    def _recorded(self, attempt: Attempt) -> None:
+        if attempt.token is not None:
+            self._begun.end(attempt.token)
 
-    def _interrupt(self, attempt: Attempt, error: JobInterrupted) -> None:
-        """Have an attempt end by an exception."""
-        if attempt.interrupt is not None or attempt.over:
+    # While they run.
+
+    def report_all(self) -> None:
+        """Record what the attempts have said of themselves since the last time."""
+        for attempt in self._all:
+            self._report(attempt)
+
+    def _report(self, attempt: Attempt) -> None:
+        progress, attempt.progress = attempt.progress, None
+        if progress is not None and attempt.token is not None:
+            self._recorder.record(attempt.job, Advance(attempt.token, progress))
+
+    def cancel(self, job: str) -> None:
+        """Have an attempt end, because somebody has cancelled its job."""
+        attempt = self._of_jobs.get(job)
+        if attempt is not None:
+            self.interrupt(attempt, JobCancelled(job))
+
+    def _reached_limit(self, attempt: Attempt) -> None:
+        limit = attempt.job.timeout
+        if limit is not None:
+            self.interrupt(attempt, TimeLimitReached(limit, attempt.job.id))
+
+    def interrupt(self, attempt: Attempt, error: JobInterrupted) -> None:
+        """Have an attempt end by an exception; one that has not begun is given back."""
+        if attempt.interrupt is not None or attempt.over_at is not None:
+            return
+        if attempt.begun_at is None and self._line.withdraw(attempt):
+            self._give_back(attempt, error)
             return
         attempt.interrupt = error
-        attempt.kill_at = time.time() + GRACE
         attempt.cancelled.set()
-        self._publish_allowance()
-        if not attempt.task.is_async:
-            self._main_thread.interrupt()
-        elif attempt.inner is not None:
-            attempt.inner.cancel()
+        self._allowance.interrupt(attempt)
+        if attempt.coroutine is not None:
+            attempt.coroutine.cancel()
+        else:
+            self.main_thread.interrupt()
 
-    def _publish_allowance(self) -> None:
-        self._allowance.publish(self._running.values())
+    # Giving back.
+
+    def release(self, attempts: Iterable[Attempt]) -> None:
+        """Give back attempts that have not begun, not counted."""
+        for attempt in attempts:
+            self._leave(attempt)
+            self._release(attempt.job)
+
+    def _give_back(self, attempt: Attempt, error: JobInterrupted) -> None:
+        if attempt.token is not None:
+            self.release([attempt])
+        else:
+            self._leave(attempt)
+            attempt.ended(attempt, attempt.ended_by(error))
+
+    def release_waiting(self) -> None:
+        """Give back all that have not begun."""
+        waiting = [each for each in self._line.last(len(self._line)) if each.token is not None]
+        self.release([each for each in waiting if self._line.withdraw(each)])
+
+    async def all_ended(self) -> None:
+        """Wait until no attempt runs."""
+        while self._all:
+            self._none.clear()
+            await self._none.wait()
+
+    def abandon(self) -> None:
+        """Give back what runs: nobody waits for it to end."""
+        for attempt in self._all:
+            attempt.ended = _nobody
+            if attempt.token is not None:
+                self._release(attempt.job)
+
+    def close(self) -> None:
+        """Let the main thread end."""
+        self._line.close()
+
+    def _release(self, job: Job) -> None:
+        assert job.lease is not None
+        self._recorder.record(job, Release(job.lease.token))
+
+    def _refuse(self, job: Job) -> None:
+        """Give a job back whose task is not known here; another worker may know it."""
+        _logger.error("job %s: no task %r here; it is left to others", job.id, job.task)
+        asyncio.get_running_loop().call_later(_NOT_OURS, self._release, job)
 
 
-async def _perform_async(attempt: Attempt) -> Outcome:
-    assert attempt.call is not None
+def _change(attempt: Attempt, outcome: Outcome) -> Change:
     try:
-        if attempt.interrupt is not None:
-            raise attempt.interrupt
-        work = cast(Coroutine[Any, Any, object], attempt.call())
-        attempt.inner = asyncio.get_running_loop().create_task(work)
-        return Outcome(attempt.task.encode_result(await attempt.inner))
+        return settle(attempt.job, outcome, attempt.task.policy, time.time())
+    except Exception as error:  # of the user's: `backoff` may be a function
+        _logger.exception("job %s: whether it is tried again cannot be said", attempt.job.id)
+        assert attempt.token is not None
+        return Fail(attempt.token, describe(outcome.error or error))
+
+
+def _nobody(attempt: Attempt, outcome: Outcome) -> None:
+    """Nobody is told how it ended: the job is somebody else's by now."""
+
+
+async def _performed(attempt: Attempt) -> Outcome:
+    """Run an async task."""
+    try:
+        work = cast(Coroutine[Any, Any, object], attempt.prepared()())
+        return Outcome(attempt.task.encode_result(await work))
     except asyncio.CancelledError as error:
         return attempt.ended_by(attempt.interrupt or error)
     except BaseException as error:
-        return Outcome(error=error)
-
-
-def _job_of_call(question: Question) -> Job:
-    now = time.time()
-    return Job(
-        id="",
-        task=question.task,
-        arguments=bytes(question.arguments).decode(),
-        created_at=now,
-        due_at=now,
-        started_at=now,
-        attempt=1,
-        timeout=question.timeout,
-    )
-
-
-def _answer_of(outcome: Outcome) -> Answer:
-    if outcome.error is not None:
-        return Answer(failure=describe(outcome.error))
-    result = (outcome.result or "null").encode()
-    return Answer(Raw(result))
+        return attempt.ended_by(error)

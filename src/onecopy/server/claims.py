@@ -4,12 +4,11 @@ import asyncio
 import contextlib
 import logging
 import time
-from typing import Any, Final
+from typing import Final
 
 from onecopy.execution.queues import Queues
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.sweeper import LEASE
-from onecopy.jobs import Job
 from onecopy.server.attempts import Attempts
 from onecopy.server.places import Places
 from onecopy.stores import Unavailable
@@ -38,63 +37,71 @@ class Claims:
         self._places = places
         self._free = asyncio.Event()
         attempts.on_free.append(self._free.set)
-        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._stopping = False
 
     def stop(self) -> None:
         """Claim no more."""
-        self._stopping.set()
+        self._stopping = True
+        self._free.set()
+        self._wake.set()
 
     async def run(self) -> None:
         """Claim until stopped."""
-        while not self._stopping.is_set():
-            free = self._places.free()
-            if free == 0:
-                await self._wait(self._free)
-                continue
-            jobs = await self._claim(free)
-            for job in jobs:
-                self._attempts.start(job)
-            if not jobs:
+        while not self._stopping:
+            self._free.clear()
+            limit = self._places.for_jobs()
+            if limit == 0:
+                await self._free.wait()
+            elif await self._claim(limit) < limit:
                 await self._wait_for_work()
 
-    async def _claim(self, limit: int) -> list[Job]:
+    async def _claim(self, limit: int) -> int:
+        """Claim so many jobs, at most, and start them; return their number."""
         now = time.time()
         try:
             jobs = await self._runtime.store.claim(
-                self._worker, self._queues.order(), now=now, until=now + LEASE, limit=limit
+                self._worker,
+                self._queues.order(),
+                now=now,
+                until=now + LEASE,
+                limit=limit,
             )
         except Unavailable as error:
             _logger.error("cannot claim: %s", error)
-            await asyncio.sleep(_LOOK_EVERY)
-            return []
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_EVERY):
+                    await self._wake.wait()
+            return limit
         self._queues.took(job.queue for job in jobs)
-        return jobs
+        for job in jobs:
+            self._attempts.start(job)
+        return len(jobs)
 
     async def _wait_for_work(self) -> None:
         """Wait for a ring, for the next job that becomes due, or for one to sweep."""
-        seconds = _LOOK_EVERY
+        if self._stopping:
+            return
+        self._wake.clear()
+        loop = asyncio.get_running_loop()
+        ring = loop.create_task(self._ring())
+        due = loop.create_task(self._due())
+        try:
+            await self._wake.wait()
+        finally:
+            ring.cancel()
+            due.cancel()
+
+    async def _ring(self) -> None:
+        await self._runtime.engine.wait_for_ring(self._queues.names, _LOOK_EVERY)
+        self._wake.set()
+
+    async def _due(self) -> None:
+        """Wake up when the next job becomes due."""
         with contextlib.suppress(Unavailable):
             due = await self._runtime.store.next_due(self._queues.names)
             if due is not None:
                 # One that is due already and was not claimed has expired, or another has it.
                 wait = due - time.time()
-                seconds = min(seconds, wait if wait > 0 else _NOT_FOR_US)
-        ring = asyncio.ensure_future(
-            self._runtime.engine.wait_for_ring(self._queues.names, seconds)
-        )
-        await self._wait(self._free, ring)
-
-    async def _wait(self, event: asyncio.Event, other: asyncio.Future[bool] | None = None) -> None:
-        """Wait for an event, for something else, or for the order to stop."""
-        event.clear()
-        waits: list[asyncio.Future[Any]] = [
-            asyncio.ensure_future(event.wait()),
-            asyncio.ensure_future(self._stopping.wait()),
-        ]
-        if other is not None:
-            waits.append(other)
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in waits:
-                each.cancel()
+                await asyncio.sleep(wait if wait > 0 else _NOT_FOR_US)
+                self._wake.set()

@@ -39,9 +39,8 @@ from onecopy.server.begun import Begun
 from onecopy.server.cancellations import Cancellations
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.claims import Claims
-from onecopy.server.job_calls import CallTaker
+from onecopy.server.job_calls import CallRunner, CallTaker
 from onecopy.server.limits import STACK_SIGNAL
-from onecopy.server.main_thread import MainThread
 from onecopy.server.places import Places
 from onecopy.server.process import seed_again
 from onecopy.server.recorder import Recorder
@@ -74,14 +73,14 @@ class JobWorker:
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
         channel.setblocking(False)
         self._settings = settings
-        self._agent = Agent(tasks, webhooks, settings, slot, channel, scoreboard, MainThread())
+        self._agent = Agent(tasks, webhooks, settings, slot, channel, scoreboard)
 
     def run(self) -> None:
         """Work until told to leave."""
         signal.signal(signal.SIGTERM, self._on_term)
         thread = threading.Thread(target=self._agent.run, name="onecopy agent", daemon=True)
         thread.start()
-        self._agent.main_thread.run()
+        self._agent.run_main_thread()
         thread.join()
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
@@ -99,9 +98,7 @@ class Agent:
         slot: int,
         channel: Channel,
         scoreboard: Scoreboard,
-        main_thread: MainThread,
     ) -> None:
-        self.main_thread = main_thread
         self._tasks = tasks
         self._settings = settings
         self._slot = slot
@@ -110,12 +107,11 @@ class Agent:
         self._name = str(WorkerName.own(os.getppid()))
         self._runtime: Runtime = new_runtime(bell=settings.bell)
         self._recorder = Recorder(self._runtime)
-        allowance = Allowance(scoreboard, slot)
         begun = Begun(scoreboard, slot)
-        self._attempts = Attempts(tasks, main_thread, self._recorder, allowance, begun)
+        self._attempts = Attempts(tasks, self._recorder, begun, Allowance(scoreboard, slot))
         self._cancellations = Cancellations(self._runtime, self._attempts)
         self._sweeping = Sweeping(
-            self._runtime, self._name, self._policy_of, self._attempts, self._cancellations
+            self._runtime, self._name, self._policy_of, self._attempts, self._recorder
         )
         self._places = Places(tasks.values(), settings.concurrency, self._attempts)
         queues = Queues(settings.queues, settings.weights)
@@ -126,12 +122,16 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._background: set[asyncio.Future[None]] = set()
 
+    def run_main_thread(self) -> None:
+        """Run sync tasks until the event loop has ended."""
+        self._attempts.main_thread.run()
+
     def run(self) -> None:
         """Run the event loop until told to leave."""
         try:
             asyncio.run(self._work())
         finally:
-            self.main_thread.end()
+            self._attempts.close()
 
     def stop_soon(self) -> None:
         """Have it leave; for signal handlers and other threads."""
@@ -140,12 +140,13 @@ class Agent:
 
     async def _work(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._attempts.main_thread.connect()
         await self._runtime.open()
         self._loop.add_reader(self._channel.fileno(), self._read_channel)
         helpers = [
             asyncio.create_task(self._turn()),
             asyncio.create_task(self._cancellations.follow()),
-            asyncio.create_task(self._sweeping.run()),
+            asyncio.create_task(self._sweep()),
             asyncio.create_task(self._send_progress()),
         ]
         self._channel.send({"event": "ready", "worker": self._name})
@@ -164,11 +165,9 @@ class Agent:
     def _take_calls(self) -> None:
         if self._settings.calls < 0:
             return
+        runner = CallRunner(self._tasks, self._attempts)
         calls = CallTaker(
-            self._settings.calls,
-            lambda: self._places.free() > 0,
-            self._attempts.call,
-            self._attempts.tell_free,
+            self._settings.calls, self._places.for_call, runner.run, self._attempts.tell_free
         )
         self._places.coming = lambda: calls.coming
         self._attempts.on_free.append(calls.room)
@@ -180,11 +179,13 @@ class Agent:
             self._scoreboard.turned(self._slot)
             await asyncio.sleep(_TURN_EVERY)
 
+    async def _sweep(self) -> None:
+        await self._sweeping.run(self._cancellations.look)
+
     async def _send_progress(self) -> None:
         while True:
             await asyncio.sleep(_PROGRESS_EVERY)
-            for attempt in self._attempts.all:
-                await self._recorder.report(attempt)
+            self._attempts.report_all()
 
     def _read_channel(self) -> None:
         try:
@@ -204,15 +205,20 @@ class Agent:
 
     async def _drain(self) -> None:
         """Let attempts end; give back what has not ended when the time is over."""
-        waiting: set[asyncio.Future[None]] = set()
-        waiting |= {each.work for each in self._attempts.all if each.work is not None}
+        self._attempts.release_waiting()
+        answering: set[asyncio.Task[None]] = set()
         if self._calls is not None:
             self._calls.stop()
-            waiting |= self._calls.answering
-        if waiting:
-            await asyncio.wait(waiting, timeout=self._settings.timeout_graceful_shutdown)
-        if self._attempts:
-            await self._attempts.release_all()
+            answering = self._calls.answering
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.timeout_graceful_shutdown):
+                if answering:
+                    await asyncio.wait(answering)
+                await self._attempts.all_ended()
+        left = len(self._attempts)
+        self._attempts.abandon()
+        await self._recorder.settled()
+        if left:
             # The main thread is in the user's code: there is no way to leave but this.
             os._exit(0)
 

@@ -3,13 +3,20 @@
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing, suppress
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from msgspec import DecodeError, json
+from msgspec import DecodeError, Raw, json
 
+from onecopy.errors import JobCancelled
+from onecopy.execution.attempt import Outcome, describe
 from onecopy.execution.calls import CHUNK, Answer, Question
+from onecopy.jobs import Job
+from onecopy.server.attempts import Attempts
+from onecopy.tasks import Task
 
 _READ: Final = 5.0
 """Seconds in which a caller has to say what it wants: it holds a place."""
@@ -156,3 +163,48 @@ def _has_gone(sock: socket.socket) -> bool:
         return False
     except OSError:
         return True
+
+
+class CallRunner:
+    """Runs tasks for callers: each is an attempt of a job that is in no store."""
+
+    def __init__(self, tasks: Mapping[str, Task[..., Any]], attempts: Attempts) -> None:
+        self._tasks = tasks
+        self._attempts = attempts
+
+    async def run(self, question: Question) -> Answer:
+        """Return the answer to what a caller asks; if this is cancelled the attempt is ended."""
+        if question.task not in self._tasks:
+            return Answer(unknown=True)
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        attempt = self._attempts.run_call(_job_of(question), partial(_give, future))
+        try:
+            return _answer_of(await future)
+        except asyncio.CancelledError:
+            self._attempts.interrupt(attempt, JobCancelled())
+            raise
+
+
+def _give(future: asyncio.Future[Outcome], outcome: Outcome) -> None:
+    if not future.done():
+        future.set_result(outcome)
+
+
+def _job_of(question: Question) -> Job:
+    now = time.time()
+    return Job(
+        id="",
+        task=question.task,
+        arguments=bytes(question.arguments).decode(),
+        created_at=now,
+        due_at=now,
+        started_at=now,
+        attempt=1,
+        timeout=question.timeout,
+    )
+
+
+def _answer_of(outcome: Outcome) -> Answer:
+    if outcome.error is not None:
+        return Answer(failure=describe(outcome.error))
+    return Answer(Raw((outcome.result or "null").encode()))

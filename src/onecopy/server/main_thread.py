@@ -7,69 +7,97 @@ task is raised here, at its next bytecode or when it comes back from C.
 import asyncio
 import contextlib
 import os
-import queue
 import signal
 import sys
 import threading
+from collections import deque
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
 from onecopy.execution.attempt import Outcome
 from onecopy.server.attempt import Attempt
+from onecopy.server.line import Line
 
 _INTERRUPT: Final = getattr(signal, "SIGRTMIN", signal.SIGUSR1)
 
 
 class MainThread:
-    """To be made and run in the main thread; the agent's thread calls the rest."""
+    """To be made and run in the main thread."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        line: Line,
+        begin: Callable[[Attempt], None],
+        end: Callable[[Attempt], None],
+        finish: Callable[[Attempt, Outcome], None],
+    ) -> None:
+        """Take the line, and what to call: right before a task and right after it, both here; and
+        on the event loop, with its outcome.
+        """
         self._ident = threading.get_ident()
         self._pid = os.getpid()
         self._folder = os.getcwd()
-        self._inbox: queue.SimpleQueue[Attempt | None] = queue.SimpleQueue()
-        self._armed: Attempt | None = None
+        self._line = line
+        self._begin = begin
+        self._end = end
+        self._finish = finish
+        self._finished: deque[tuple[Attempt, Outcome]] = deque()
+        self._told = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._armed = False
+        self.attempt: Attempt | None = None
+        """The one that runs."""
         signal.signal(_INTERRUPT, self._on_interrupt)
         os.register_at_fork(after_in_child=_forget_signals)
 
+    def connect(self) -> None:
+        """Give outcomes to the running event loop from now on."""
+        self._loop = asyncio.get_running_loop()
+
     def run(self) -> None:
-        """Run attempts until `end` is called."""
-        while (attempt := self._inbox.get()) is not None:
+        """Run attempts until the line is closed."""
+        while (attempt := self._line.take()) is not None:
+            self.attempt = attempt
+            self._begin(attempt)
             outcome = self._run(attempt)
+            self._armed = False
             if os.getpid() != self._pid:
                 # The task has forked, and this is the child: the attempt is the parent's.
                 os._exit(0)
+            self._end(attempt)
             self._tidy()
-            assert attempt.finished is not None
-            attempt.finished.get_loop().call_soon_threadsafe(_finish, attempt, outcome)
-
-    async def perform(self, attempt: Attempt) -> Outcome:
-        """Have an attempt run, and return how it ended."""
-        attempt.finished = asyncio.get_running_loop().create_future()
-        self._inbox.put(attempt)
-        return await attempt.finished
+            self.attempt = None
+            self._hand_over(attempt, outcome)
 
     def interrupt(self) -> None:
-        """Have the attempt that runs end by its `interrupt`, if it has one."""
+        """Have the attempt that runs end by its `interrupt`, if it has one; from any thread."""
         signal.pthread_kill(self._ident, _INTERRUPT)
 
-    def end(self) -> None:
-        """Let `run` return, once it has run what it was given."""
-        self._inbox.put(None)
-
     def _run(self, attempt: Attempt) -> Outcome:
-        assert attempt.call is not None
         try:
             try:
-                self._armed = attempt
+                self._armed = True
                 if attempt.interrupt is not None:
                     raise attempt.interrupt
-                value = attempt.call()
+                value = attempt.prepared()()
             finally:
-                self._armed = None
+                self._armed = False
             return Outcome(attempt.task.encode_result(value))
         except BaseException as error:
             return attempt.ended_by(error)
+
+    def _hand_over(self, attempt: Attempt, outcome: Outcome) -> None:
+        self._finished.append((attempt, outcome))
+        if not self._told:  # else it is about to look
+            self._told = True
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._finish_all)
+
+    def _finish_all(self) -> None:
+        self._told = False
+        while self._finished:
+            self._finish(*self._finished.popleft())
 
     def _tidy(self) -> None:
         """Undo what a task may have left behind, so that the next one does not depend on it."""
@@ -81,14 +109,9 @@ class MainThread:
                 os.chdir(self._folder)
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        attempt = self._armed
-        if attempt is not None and attempt.interrupt is not None:
+        attempt = self.attempt
+        if self._armed and attempt is not None and attempt.interrupt is not None:
             raise attempt.interrupt
-
-
-def _finish(attempt: Attempt, outcome: Outcome) -> None:
-    if attempt.finished is not None and not attempt.finished.done():
-        attempt.finished.set_result(outcome)
 
 
 def _forget_signals() -> None:

@@ -11,7 +11,7 @@ class Places:
     """Counts the free places.
 
     Sync tasks run one at a time, async ones side by side. What a claim will bring is not known
-    before: where there are sync tasks, it brings one job at a time.
+    before: where there are sync tasks, it may bring nothing else.
     """
 
     def __init__(
@@ -23,12 +23,18 @@ class Places:
         self.coming: Callable[[], int] = lambda: 0
         """Tells how many calls were accepted and have not begun."""
 
-    def free(self) -> int:
-        """Return how many attempts may begin: one where it could be a sync one."""
-        if self._attempts.main_thread_is_busy:
-            return 0
-        coming = self.coming()
-        free = self._concurrency - len(self._attempts) - coming
-        if self._only_async:
-            return max(0, free)
-        return 0 if coming else max(0, min(free, 1))
+    def for_jobs(self) -> int:
+        """Return how many jobs may be claimed."""
+        free = self._on_event_loop()
+        if not self._only_async:
+            free = min(free, self._attempts.ahead.room() - self.coming())
+        return max(0, free)
+
+    def for_call(self) -> bool:
+        """Return whether a call may be accepted: it goes before all jobs that wait."""
+        if self._on_event_loop() <= 0:
+            return False
+        return self._only_async or (self.coming() == 0 and self._attempts.ahead.soon())
+
+    def _on_event_loop(self) -> int:
+        return self._concurrency - self._attempts.on_event_loop - self.coming()

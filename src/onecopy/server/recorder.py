@@ -1,63 +1,133 @@
-"""Records what became of a job worker's attempts, and how far they have come."""
+"""Records what became of a job worker's attempts, and what they say of themselves.
+
+What is to be recorded at about the same time goes to the store together: it is one write to the
+disk then.
+"""
 
 import asyncio
+import heapq
 import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from onecopy.execution.runtime import Runtime
-from onecopy.jobs import Advance, Change, Fail, Failure, Job, NotAllowed, Release
-from onecopy.server.attempt import Attempt
+from onecopy.jobs import Advance, Change, Fail, Failure, Job, Log, Release
 from onecopy.stores import Unavailable
 
 _RETRY_STORE: Final = 0.2
 _RETRY_OUTCOME: Final = 1.0
+_SAID: Final = (Advance, Log)
+"""What an attempt says of itself; if it cannot be recorded, nothing is recorded in its place."""
 _logger = logging.getLogger("onecopy.jobs")
 
 
+@dataclass(slots=True, eq=False)
+class _Entry:
+    number: int
+    job: Job
+    change: Change
+    then: Callable[[], None] | None = None
+
+    def __lt__(self, other: "_Entry") -> bool:
+        return self.number < other.number
+
+
 class Recorder:
-    """Writes to the store of a runtime for one job worker."""
+    """Writes to the store of a runtime for one job worker, in the order of the calls."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._numbers = count()
+        self._entries: list[_Entry] = []
+        """What is to be written next; a heap, since what could not be written comes back."""
+        self._open = 0
+        """How many entries are on their way, or come back later."""
+        self._coming = False
+        self._away = False
+        """The store cannot be reached: somebody waits to try again."""
+        self._writing: set[asyncio.Task[None]] = set()
+        self._settled = asyncio.Event()
 
-    async def record(self, job: Job, change: Change) -> None:
-        """Record what became of an attempt, however long the store is away."""
-        while True:
-            try:
-                await self._runtime.change(job.id, change)
-                return
-            except Unavailable as error:
-                _logger.error("job %s: its outcome waits for the store: %s", job.id, error)
-                await asyncio.sleep(_RETRY_STORE)
-            except (NotAllowed, KeyError) as error:
-                _logger.warning("job %s: its outcome is refused: %s", job.id, error)
-                return
-            except Exception as error:
-                # Whatever it is, a job must not stay running for ever.
-                _logger.exception("job %s: its outcome cannot be recorded", job.id)
-                assert job.lease is not None
-                if isinstance(change, Fail):
-                    change = Release(job.lease.token)
-                    await asyncio.sleep(_RETRY_OUTCOME)
-                else:
-                    failure = Failure(type(error).__name__, "its outcome cannot be recorded")
-                    change = Fail(job.lease.token, failure)
+    def __len__(self) -> int:
+        return len(self._entries) + self._open
 
-    async def release(self, job: Job) -> None:
-        """Give an attempt back, not counted."""
-        if job.lease is not None:
-            await self.record(job, Release(job.lease.token))
+    def record(self, job: Job, change: Change, then: Callable[[], None] | None = None) -> None:
+        """Record a change of an attempt, however long the store is away; then call something."""
+        heapq.heappush(self._entries, _Entry(next(self._numbers), job, change, then))
+        self._write_soon()
 
-    async def report(self, attempt: Attempt) -> None:
-        """Record how far an attempt has come, if it has said so since the last time."""
-        progress, attempt.progress = attempt.progress, None
-        if progress is None or attempt.job.lease is None:
+    async def settled(self) -> None:
+        """Wait until all is on record."""
+        while self:
+            self._settled.clear()
+            await self._settled.wait()
+
+    def _write_soon(self) -> None:
+        # Not at once: others of this turn of the event loop are to go along.
+        if not self._coming and not self._away:
+            self._coming = True
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        self._coming = False
+        if not self._entries or self._away:
             return
+        entries, self._entries = sorted(self._entries), []
+        self._open += len(entries)
+        writing = asyncio.get_running_loop().create_task(self._write_all(entries))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+
+    async def _write_all(self, entries: Sequence[_Entry]) -> None:
         try:
-            change = Advance(attempt.job.lease.token, progress)
-            await self._runtime.change(attempt.job.id, change)
-        except (NotAllowed, KeyError, Unavailable):
-            pass  # The outcome will say so too.
-        except Exception:
-            # It is whatever the task has said of itself.
-            _logger.exception("job %s: its progress cannot be recorded", attempt.job.id)
+            answers = await self._runtime.change_all([(e.job.id, e.change) for e in entries])
+        except Unavailable as error:
+            await self._put_back(entries, error)
+        except Exception as error:
+            if len(entries) > 1:
+                for entry in entries:
+                    await self._write_all([entry])
+            else:
+                await self._degrade(entries[0], error)
+        else:
+            for entry, answer in zip(entries, answers, strict=True):
+                if isinstance(answer, Exception) and not isinstance(entry.change, _SAID):
+                    _logger.warning("job %s: its outcome is refused: %s", entry.job.id, answer)
+                self._done(entry)
+
+    def _done(self, entry: _Entry) -> None:
+        self._open -= 1
+        if entry.then is not None:
+            entry.then()
+        if not self:
+            self._settled.set()
+
+    async def _put_back(self, entries: Sequence[_Entry], error: Unavailable) -> None:
+        _logger.error("%s changes of jobs wait for the store: %s", len(entries), error)
+        for entry in entries:
+            heapq.heappush(self._entries, entry)
+        self._open -= len(entries)
+        if self._away:
+            return
+        self._away = True
+        await asyncio.sleep(_RETRY_STORE)
+        self._away = False
+        self._write_soon()
+
+    async def _degrade(self, entry: _Entry, error: Exception) -> None:
+        """Record something else: whatever it is, a job must not stay running for ever."""
+        job = entry.job
+        _logger.error("job %s: what became of it cannot be recorded", job.id, exc_info=error)
+        assert job.lease is not None
+        if isinstance(entry.change, _SAID):
+            self._done(entry)
+            return
+        if isinstance(entry.change, Fail):
+            await asyncio.sleep(_RETRY_OUTCOME)
+            entry.change = Release(job.lease.token)
+        else:
+            failure = Failure(type(error).__name__, "its outcome cannot be recorded")
+            entry.change = Fail(job.lease.token, failure)
+        await self._write_all([entry])

@@ -17,7 +17,7 @@ import time
 SLOTS = 1024
 _FIELDS = 8
 _ACCEPTING, _CONNECTIONS, _TURNED, _ACCEPTED, _DEADLINE, _MEMORY, _MARKED = range(7)
-MARKS = 128
+MARKS = 512
 """Attempts that a job worker can have marked at once."""
 _SIZE = SLOTS * (_FIELDS + MARKS) * 8
 _STALE_NS = 1_000_000_000

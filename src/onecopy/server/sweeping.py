@@ -4,13 +4,14 @@ import asyncio
 import logging
 import random
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.sweeper import LEASE, PolicyOf, Sweeper
 from onecopy.jobs import Failure
 from onecopy.server.attempts import Attempts
-from onecopy.server.cancellations import Cancellations
+from onecopy.server.recorder import Recorder
 from onecopy.stores import Unavailable
 
 _EVERY: Final = 1.0
@@ -28,21 +29,22 @@ class Sweeping:
         worker: str,
         policy_of: PolicyOf,
         attempts: Attempts,
-        cancellations: Cancellations,
+        recorder: Recorder,
     ) -> None:
         self._runtime = runtime
         self._worker = worker
         self._attempts = attempts
-        self._cancellations = cancellations
+        self._recorder = recorder
         self._sweeper = Sweeper(runtime, policy_of)
         self._swept = 0
 
-    async def run(self) -> None:
-        """Sweep until cancelled."""
+    async def run(self, besides: Callable[[], Awaitable[None]]) -> None:
+        """Sweep until cancelled, and do something else each time."""
         while True:
             await asyncio.sleep(_EVERY * random.uniform(0.7, 1.3))
             try:
                 await self._sweep()
+                await besides()
             except Unavailable as error:
                 _logger.error("cannot sweep: %s", error)
             except Exception:
@@ -53,9 +55,8 @@ class Sweeping:
             await self._sweeper.bury()
         self._swept += 1
         await self._sweeper.sweep()
-        if self._attempts:
+        if self._attempts or self._recorder:
             await self._runtime.store.extend([self._worker], until=time.time() + LEASE)
-            await self._cancellations.look()
 
     async def lose(self, worker: str, reason: str, begun: list[int] | None) -> None:
         """Record the end of another worker of this run, as the supervisor saw it."""

@@ -44,7 +44,7 @@ class Follower:
         """Have a change told until it is heard: from when on it follows is not known."""
         async with asyncio.timeout(LONG):
             while job not in self.heard:
-                await sender.tell(job)
+                await sender.tell([job])
                 await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
@@ -100,7 +100,7 @@ class EngineContract:
             async with opened(connect, 1) as (web,):
                 await web.ring("default", 1000)
                 await web.ring("a queue that nobody has")
-                await web.tell("job")
+                await web.tell(["job"])
 
         run(scenario)
 
@@ -110,7 +110,7 @@ class EngineContract:
                 followers = [Follower(first), Follower(second), Follower(worker)]
                 for follower in followers:
                     await follower.hear(worker, "job 1")
-                await worker.tell("job 2")
+                await worker.tell(["job 2"])
                 await until(lambda: all("job 2" in each.heard for each in followers))
                 for follower in followers:
                     await follower.stop()

@@ -83,7 +83,7 @@ class Life:
         store = self.runtime.store
         [known] = await store.get([job])
         [claimed] = await store.claim("w", [known.queue], now=now, until=now + 60)
-        await self.runtime.engine.tell(job)
+        await self.runtime.engine.tell([job])
         assert claimed.id == job
         assert claimed.lease is not None
         return claimed.lease.token
