@@ -147,7 +147,7 @@ def test_a_service_that_cannot_send(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def must_be_installed() -> None:
-        raise WebhooksNotInstalled("httpcore")
+        raise WebhooksNotInstalled("cryptography")
 
     monkeypatch.setattr(module, "must_be_installed", must_be_installed)
     with service() as app, caplog.at_level(logging.ERROR):

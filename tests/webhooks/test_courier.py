@@ -315,7 +315,7 @@ def test_what_is_not_installed_is_said_and_nothing_is_lost(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def must_be_installed() -> None:
-        raise WebhooksNotInstalled("httpcore")
+        raise WebhooksNotInstalled("cryptography")
 
     monkeypatch.setattr(couriers, "must_be_installed", must_be_installed)
 

@@ -89,6 +89,52 @@ def test_a_connection_is_used_again() -> None:
     run(scenario)
 
 
+def test_a_connection_that_the_receiver_has_closed() -> None:
+    async def closes(connection: Connection) -> None:
+        await answers(200)(connection)
+        connection.writer.close()
+
+    async def scenario() -> None:
+        async with server(closes) as receiver, sender() as sends:
+            for _ in range(3):
+                assert (await sends.send(delivery(receiver.url))).outcome.succeeded
+            assert receiver.connections == 3
+
+    run(scenario)
+
+
+def test_a_connection_that_the_receiver_closes_at_this_moment() -> None:
+    """It is the first that it closes when it sees a second request: that is sent once more."""
+
+    async def scenario() -> None:
+        async with server() as receiver, sender() as sends:
+
+            async def closes(connection: Connection) -> None:
+                if receiver.connections == 1 and len(receiver.requests) == 2:
+                    connection.writer.close()
+                else:
+                    await answers(200)(connection)
+
+            receiver.behave = closes
+            for _ in range(2):
+                assert (await sends.send(delivery(receiver.url))).outcome.succeeded
+            assert (len(receiver.requests), receiver.connections) == (3, 2)
+
+    run(scenario)
+
+
+def test_a_connection_is_not_kept_for_long() -> None:
+    async def scenario() -> None:
+        limits = Limits(idle=0.05)
+        async with server() as receiver, sender(limits=limits) as sends:
+            for _ in range(2):
+                assert (await sends.send(delivery(receiver.url))).outcome.succeeded
+                await asyncio.sleep(0.2)
+            assert receiver.connections == 2
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("status", [201, 204, 299])
 def test_2xx_is_a_success(status: int) -> None:
     assert send_to(answers(status)).outcome.error is None
@@ -145,7 +191,7 @@ async def floods_headers(connection: Connection) -> None:
     [
         (hangs, "no answer within 0.4 s"),
         (drips_headers, "no answer within 0.4 s"),
-        (says_nothing, "disconnected"),
+        (says_nothing, "closed the connection without an answer"),
         (resets, "the connection broke"),
         (answers_nonsense, "no HTTP"),
         (floods_headers, "no HTTP"),

@@ -9,6 +9,7 @@ verifying.py    `verify`, for receivers
 receiving.py    `Receiver`, a FastAPI dependency
 config.py       what the app and the environment say
 callbacks.py    whom an app's jobs tell, and who may ask to be told
+connection.py   HTTP/1.1 to a receiver
 sending.py      one try to deliver
 receivers.py    how much is sent to each receiver at a time
 courier.py      delivers what a store has for delivery

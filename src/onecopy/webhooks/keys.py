@@ -182,7 +182,7 @@ def checkers(texts: str | Iterable[str]) -> list[Checker]:
 @cache
 def must_be_installed() -> None:
     """Raise WebhooksNotInstalled unless this environment can send webhooks."""
-    for package in ("httpcore", "anyio", "cryptography"):
+    for package in ("h11", "cryptography"):
         must_have(package)
 
 

@@ -1,22 +1,21 @@
 """One try to deliver a webhook: a POST to an address that was checked, within limits."""
 
 import asyncio
-import ipaddress
 import re
 import ssl
 import time
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal, cast, override
+from typing import Final
 
-import httpcore
+import h11
 
 from onecopy.deliveries import Delivery, Try
 from onecopy.errors import CallbackRefused
-from onecopy.webhooks.addresses import Address, Network, Resolve, addresses_of
+from onecopy.webhooks.addresses import Resolve, addresses_of
 from onecopy.webhooks.config import Webhooks
+from onecopy.webhooks.connection import Broken, Connection
 from onecopy.webhooks.names import resolve
 from onecopy.webhooks.signing import signed
 from onecopy.webhooks.urls import Target, read_url
@@ -37,14 +36,14 @@ class Limits:
 
     total: seconds for a try. connect: seconds for one address. answer, rest: bytes of an answer's
     body that are read, and seconds that they are waited for: only to use the connection again.
-    connections: at a time, to all receivers.
+    idle: seconds that a connection is kept for the next request.
     """
 
     total: float = 15.0
     connect: float = 5.0
     answer: int = 64 * 1024
     rest: float = 1.0
-    connections: int = 256
+    idle: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +55,30 @@ class Tried:
 
 
 class Sender:
-    """Sends from one process and event loop. Making one takes a moment: certificates are read."""
+    """Sends from one process and event loop."""
 
     def __init__(
         self, config: Webhooks, *, resolve: Resolve = resolve, limits: Limits | None = None
     ) -> None:
-        """Raises WebhooksNotInstalled, and StateFolderError if no key can be had."""
+        """Making one takes a moment: keys and certificates are read.
+
+        Raises WebhooksNotInstalled, and StateFolderError if no key can be had.
+        """
         self._limits = limits or Limits()
         self._signers = config.signers()
-        tls = _tls()
-        self._pools = {
-            scheme: httpcore.AsyncConnectionPool(
-                ssl_context=tls,
-                max_connections=self._limits.connections,
-                max_keepalive_connections=self._limits.connections // 4,
-                keepalive_expiry=10.0,
-                network_backend=_Pinned(scheme, config.allow, resolve),
-            )
-            for scheme in _SCHEMES
-        }
+        self._allow = config.allow
+        self._resolve = resolve
+        self._tls = ssl.create_default_context()
+        self._idle: dict[tuple[str, str, int], list[_Idle]] = {}
 
     async def close(self) -> None:
         """Close all connections."""
-        for pool in self._pools.values():
-            await pool.aclose()
+        for kept in self._idle.values():
+            for each in kept:
+                each.timer.cancel()
+                each.connection.close()
+        self._idle.clear()
+        await asyncio.sleep(0)  # For the transports to end.
 
     async def send(self, delivery: Delivery) -> Tried:
         """Try to deliver once; whatever happens is what came of it."""
@@ -89,19 +88,31 @@ class Sender:
             return Tried(Try(at, status, error, round(time.monotonic() - began, 6)), wait)
 
         try:
+            target = read_url(delivery.url)
             async with asyncio.timeout(self._limits.total):
-                response = await self._post(delivery, at)
-        except TimeoutError:
-            return tried(None, f"no answer within {self._limits.total:g} s")
+                connection, response = await self._post(target, delivery, at)
+        except TimeoutError as error:
+            return tried(None, str(error) or f"no answer within {self._limits.total:g} s")
         except Exception as error:
             return tried(None, _words(error))
-        error = _words_of(response.status)
-        result = tried(response.status, error, _retry_after(response, at) if error else None)
-        await self._finish(response)
+        error = _words_of(response.status_code)
+        result = tried(response.status_code, error, _retry_after(response, at) if error else None)
+        await self._finish(target, connection)
         return result
 
-    async def _post(self, delivery: Delivery, at: float) -> httpcore.Response:
-        target = read_url(delivery.url)
+    async def _post(
+        self, target: Target, delivery: Delivery, at: float
+    ) -> tuple[Connection, h11.Response]:
+        kept = self._take_idle(target)
+        if kept is not None:
+            # Its other end may have closed it at this moment: then it has not seen the request.
+            with suppress(Broken, ConnectionError):
+                return await self._post_over(kept, target, delivery, at)
+        return await self._post_over(await self._connect(target), target, delivery, at)
+
+    async def _post_over(
+        self, connection: Connection, target: Target, delivery: Delivery, at: float
+    ) -> tuple[Connection, h11.Response]:
         body = delivery.payload.encode()
         headers = {
             "Host": target.authority,
@@ -109,80 +120,66 @@ class Sender:
             **_HEADERS,
             **signed(delivery.id, at, body, self._signers),
         }
-        # Of its parts: nobody is to read the URL a second time.
-        url = httpcore.URL(
-            scheme=target.scheme, host=target.host, port=target.port, target=target.path
-        )
-        limits = {"connect": self._limits.connect, "pool": self._limits.total}
-        request = httpcore.Request(
-            "POST", url, headers=[*headers.items()], content=body, extensions={"timeout": limits}
-        )
-        return await self._pools[target.scheme].handle_async_request(request)
-
-    async def _finish(self, response: httpcore.Response) -> None:
-        """Read an answer that is short and at hand; the connection of any other is closed."""
-        size = 0
-        with suppress(httpcore.NetworkError, httpcore.ProtocolError, TimeoutError, OSError):
-            async with asyncio.timeout(self._limits.rest):
-                async for chunk in response.aiter_stream():
-                    size += len(chunk)
-                    if size > self._limits.answer:
-                        break
-        await response.aclose()
-
-
-type _Scheme = Literal["http", "https"]
-_SCHEMES: Final[tuple[_Scheme, ...]] = ("http", "https")
-
-
-class _Pinned(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that were checked; nobody looks them up again in between."""
-
-    def __init__(self, scheme: _Scheme, allow: Sequence[Network], resolve: Resolve) -> None:
-        self._scheme: _Scheme = scheme
-        self._allow = allow
-        self._resolve = resolve
-        # To type checkers it is also what stands for it where anyio is missing.
-        self._plain = cast(httpcore.AsyncNetworkBackend, httpcore.AnyIOBackend())
-
-    @override
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        target = Target(f"{self._scheme}://{host}", self._scheme, host, port, "/", _literal(host))
         try:
-            addresses = await addresses_of(target, self._allow, self._resolve)
-        except OSError as error:
-            raise httpcore.ConnectError(f"{host}: {error.strerror or error}") from error
-        failed: Exception | None = None
-        for address in addresses[:_MOST_ADDRESSES]:
+            return connection, await connection.post(target.path, [*headers.items()], body)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _connect(self, target: Target) -> Connection:
+        """Connect to the first address of the target that can be had; all of them are checked."""
+        failed: Exception = OSError("it has no address")
+        for address in (await addresses_of(target, self._allow, self._resolve))[:_MOST_ADDRESSES]:
             try:
-                return await self._plain.connect_tcp(
-                    str(address), port, timeout, local_address, socket_options
-                )
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                async with asyncio.timeout(self._limits.connect):
+                    tls = self._tls if target.scheme == "https" else None
+                    return await Connection.open(address, target.port, target.host, tls)
+            except TimeoutError:
+                failed = TimeoutError("cannot connect in time")
+            except OSError as error:
                 failed = error
-        assert failed is not None, "a name with no address has been refused"
         raise failed
 
+    async def _finish(self, target: Target, connection: Connection) -> None:
+        """Read an answer that is short and at hand; the connection of any other is closed."""
+        with suppress(Broken, OSError):
+            async with asyncio.timeout(self._limits.rest):
+                await connection.finish(self._limits.answer)
+            if connection.usable:
+                self._keep_idle(target, connection)
+                return
+        connection.close()
 
-def _literal(host: str) -> Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
+    def _keep_idle(self, target: Target, connection: Connection) -> None:
+        def drop() -> None:
+            self._remove(target, idle)
+            connection.close()
+
+        timer = asyncio.get_running_loop().call_later(self._limits.idle, drop)
+        idle = _Idle(connection, timer)
+        self._idle.setdefault(target.origin, []).append(idle)
+
+    def _take_idle(self, target: Target) -> Connection | None:
+        while kept := self._idle.get(target.origin):
+            idle = kept[-1]
+            self._remove(target, idle)
+            idle.timer.cancel()
+            if idle.connection.usable:
+                return idle.connection
+            idle.connection.close()
         return None
 
+    def _remove(self, target: Target, idle: "_Idle") -> None:
+        kept = self._idle[target.origin]
+        kept.remove(idle)
+        if not kept:
+            del self._idle[target.origin]
 
-def _tls() -> ssl.SSLContext:
-    """What the system trusts, SSL_CERT_FILE, and what browsers trust (certifi)."""
-    context = httpcore.default_ssl_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+
+@dataclass(eq=False, slots=True)
+class _Idle:
+    connection: Connection
+    timer: asyncio.TimerHandle
 
 
 def _words_of(status: int) -> str | None:
@@ -197,22 +194,22 @@ def _words(error: Exception) -> str:
     match error:
         case CallbackRefused():
             words = f"refused: {error.reason}"
-        case httpcore.ConnectTimeout():
-            words = "cannot connect in time"
-        case httpcore.ConnectError():
-            words = f"cannot connect: {error}"
-        case httpcore.RemoteProtocolError():
-            words = f"what it answered is no HTTP: {error}"
-        case httpcore.NetworkError():
-            words = f"the connection broke: {error.__cause__ or error}"
+        case Broken():
+            words = str(error)
+        case ssl.SSLError():
+            words = f"cannot connect by TLS: {error}"
+        case ConnectionResetError() | BrokenPipeError():
+            words = f"the connection broke: {error}"
+        case OSError():
+            words = f"cannot connect: {error.strerror or error}"
         case _:
             words = f"{type(error).__name__}: {error}"
     plain = "".join(each if each.isprintable() else " " for each in words)
-    return plain[:_LONGEST_WORDS].strip().rstrip(":")
+    return plain[:_LONGEST_WORDS].strip()
 
 
-def _retry_after(response: httpcore.Response, now: float) -> float | None:
-    headers = [value for name, value in response.headers if name.lower() == b"retry-after"]
+def _retry_after(response: h11.Response, now: float) -> float | None:
+    headers = [value for name, value in response.headers if name == b"retry-after"]
     return read_retry_after(headers[0].decode("latin-1"), now) if headers else None
 
 

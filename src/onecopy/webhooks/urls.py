@@ -43,6 +43,11 @@ class Target:
     address: Address | None
 
     @property
+    def origin(self) -> tuple[str, str, int]:
+        """Whom a connection is to."""
+        return self.scheme, self.host, self.port
+
+    @property
     def authority(self) -> str:
         """What the header Host says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
