@@ -14,7 +14,7 @@ BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/o
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage check lint layers types format lock build clean
+.PHONY: help demo test coverage check lint layers types format bench-all-jobs lock build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-zA-Z%-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,10 @@ format: $(VENV)/.ready-dev ## Put the code into the form that `make check` wants
 	$(BIN)/ruff format .
 
 bench-jobs: $(VENV)/.ready-bench
+
+bench-all-jobs: $(VENV)/.ready-bench ## All benchmarks of jobs, one after the other, and their figures into the page
+	set -e; for each in call accept jobs one_copy.jobs chaos growth report; do \
+		$(BIN)/python -m benchmarks.$$each; done
 
 bench-%: $(VENV)/.ready-dev ## Run one benchmark of benchmarks/, as in `make bench-sharing`
 	$(BIN)/python -m benchmarks.$* $(ARGS)

@@ -26,7 +26,7 @@ AIM_IDLE_MS: Final = 1.0
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5, help="turns of all peers")
+    parser.add_argument("--rounds", type=int, default=4, help="turns of all peers")
     parser.add_argument("--seconds", type=float, default=4.0, help="of each load")
     parser.add_argument("--submitters", type=int, default=32)
     parser.add_argument("--burst", type=int, default=2048, help="jobs that are submitted at once")
