@@ -120,13 +120,13 @@ _LOCATION: Final[Described] = {
 }
 
 
-def _header(name: str, description: str, example: str) -> Described:
+def _header(name: str, description: str, example: str, **schema: object) -> Described:
     return {
         "name": name,
         "in": "header",
         "required": False,
         "description": description,
-        "schema": {"type": "string"},
+        "schema": {"type": "string", **schema},
         "example": example,
     }
 
@@ -138,6 +138,8 @@ _KEY: Final = _header(
     "Idempotency-Key",
     "A second request with the same key gets the job of the first.",
     '"8e03978e-40d5-43dd-bc93-6894a57f9324"',
+    # Quoted or bare, 1 to 255 printable ASCII characters.
+    pattern=r'^("[ !#-\[\]-~]{1,255}"|[!#-~]([ -~]{0,253}[!-~])?)$',
 )
 
 
