@@ -376,6 +376,10 @@ def test_child_of_a_task_that_comes_back_ends(jobs: Jobs, how: str) -> None:
     assert jobs.kinds(job["id"]) == ["accepted", "claimed", "succeeded"]
 
 
+def test_child_of_a_task_ends_by_sigterm_however_soon_it_comes(jobs: Jobs) -> None:
+    assert jobs.do("end_children")["result"] == [-signal.SIGTERM] * 50
+
+
 def test_task_that_uses_processes(jobs: Jobs) -> None:
     assert jobs.do("multiprocess")["result"] == 55
 

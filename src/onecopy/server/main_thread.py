@@ -49,7 +49,9 @@ class MainThread:
         self.attempt: Attempt | None = None
         """The one that runs."""
         signal.signal(_INTERRUPT, self._on_interrupt)
-        os.register_at_fork(after_in_child=_forget_signals)
+        os.register_at_fork(
+            before=_hold_term, after_in_parent=_let_term_go, after_in_child=_forget_signals
+        )
 
     def connect(self) -> None:
         """Give outcomes to the running event loop from now on."""
@@ -114,11 +116,27 @@ class MainThread:
             raise attempt.interrupt
 
 
+_masks = threading.local()
+
+
+def _hold_term() -> None:
+    """Before a fork: a SIGTERM to the child waits until the child is one that ends by it.
+
+    Its parent may send one at once, and then wait for its end, as a `multiprocessing.Pool` does.
+    """
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _let_term_go() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
 def _forget_signals() -> None:
     """In a child that a task has forked: it ends by SIGTERM as any process does."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(_INTERRUPT, signal.SIG_IGN)
+    _let_term_go()
 
 
 def _working_folder() -> str | None:
