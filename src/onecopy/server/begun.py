@@ -11,7 +11,10 @@ from onecopy.server.scoreboard import MARKS, Scoreboard
 
 
 class Begun:
-    """Marks the attempts of one worker: each before its task is run, and until it is on record."""
+    """Marks the attempts of one worker: each before its task is run, and until it is on record.
+
+    An attempt may begin in any thread; what has ended is told by one.
+    """
 
     def __init__(self, scoreboard: Scoreboard, slot: int) -> None:
         self._scoreboard = scoreboard
@@ -24,11 +27,13 @@ class Begun:
         if token in self._places:
             return
         self._scoreboard.count_accepted(self._slot)
-        if not self._free:
+        try:
+            place = self._free.pop()
+        except IndexError:
             self._scoreboard.give_up_marks(self._slot)
             return
-        self._places[token] = self._free.pop()
-        self._scoreboard.set_mark(self._slot, self._places[token], mark_of(token))
+        self._places[token] = place
+        self._scoreboard.set_mark(self._slot, place, mark_of(token))
 
     def end(self, token: str) -> None:
         """Remove a mark, once the attempt's outcome is on record; it may be unknown."""
