@@ -92,7 +92,7 @@ class Lease(Struct, frozen=True, gc=False):
     until: float
 
 
-class Job(Struct, frozen=True, gc=False, kw_only=True):
+class Job(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """One accepted request to run a task."""
 
     id: str

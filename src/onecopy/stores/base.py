@@ -108,13 +108,12 @@ class Store(Protocol):
         until: float,
         limit: int = 1,
         without: Sequence[str] = (),
-        tokens: Sequence[str] = (),
     ) -> list[Job]:
         """Begin attempts of due jobs: by order of `queues`, then priority, then when each was due.
 
-        Each gets a lease with a token of its own: the first of `tokens`, a new one where there are
-        none left. Jobs of the tasks `without` are passed over; those that have expired are left to
-        `overdue`. The cost grows neither with the queue nor with what is passed over.
+        Each gets a lease with a token of its own. Jobs of the tasks `without` are passed over, and
+        those that have expired are left to `overdue`. The cost grows neither with the queue nor
+        with what is passed over.
         """
         ...
 

@@ -3,7 +3,6 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import zip_longest
 from statistics import fmean
 
 from msgspec.structs import replace
@@ -95,17 +94,15 @@ class MemoryStore:
         until: float,
         limit: int = 1,
         without: Sequence[str] = (),
-        tokens: Sequence[str] = (),
     ) -> list[Job]:
         """Begin attempts of due jobs."""
         with self._lock:
             queued = self._queued(queues, without)
             due = [job for job in queued if job.due_at <= now and not expired(job, now)]
             due.sort(key=lambda job: (queues.index(job.queue), -job.priority, job.due_at))
-            each_with = zip_longest(due[:limit], tokens[: len(due[:limit])])
             return [
-                self._change(job, Claim(Lease(token or new_token(), worker, until)), now)
-                for job, token in each_with
+                self._change(job, Claim(Lease(new_token(), worker, until)), now)
+                for job in due[:limit]
             ]
 
     async def change(

@@ -1,10 +1,13 @@
 """A store in one SQLite file, for all processes of a host; nothing to install.
 
 sqlite_schema.py    the database: made, migrated, opened; what can go wrong with it
+sqlite_tables.py    its tables, and how each version came out of the one before
 sqlite_file.py      one writer at a time among all processes, readers beside it; forks
 sqlite_lanes.py     threads that serve event loops in groups
 sqlite_queries.py   what is asked of the tables
+sqlite_claims.py    which jobs are to be claimed next
 sqlite_rows.py      jobs and events as rows
+sqlite_packing.py   jobs as single values
 sqlite_figures.py   counts and times, kept with each change
 sqlite_deliveries.py   webhooks on their way
 """
@@ -17,12 +20,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from onecopy.jobs import Change, Claim, Event, Job, Lease, NotAllowed, new_token
+from onecopy.stores import sqlite_claims as claims
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
 from onecopy.stores.base import Filter, Stats
 from onecopy.stores.sqlite_deliveries import SQLiteDeliveries, forget
 from onecopy.stores.sqlite_figures import Figures, stats
 from onecopy.stores.sqlite_file import File
+from onecopy.stores.sqlite_packing import unpack_job
 from onecopy.stores.sqlite_schema import SYNCHRONOUS
 
 _PRUNED_AT_ONCE: Final = 100
@@ -60,8 +65,8 @@ class SQLiteStore:
     async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
         """Record jobs, all or none."""
 
-        def run(connection: sqlite3.Connection, figures: Figures) -> list[Job]:
-            return queries.accept(connection, figures, jobs, max_queued)
+        def run(cursor: sqlite3.Cursor, figures: Figures) -> list[Job]:
+            return queries.accept(cursor, figures, jobs, max_queued)
 
         return await self._file.write(run)
 
@@ -74,16 +79,14 @@ class SQLiteStore:
         until: float,
         limit: int = 1,
         without: Sequence[str] = (),
-        tokens: Sequence[str] = (),
     ) -> list[Job]:
         """Begin attempts of due jobs."""
 
-        def run(connection: sqlite3.Connection, figures: Figures) -> list[Job]:
+        def run(cursor: sqlite3.Cursor, figures: Figures) -> list[Job]:
             claimed: list[Job] = []
-            for number, row in enumerate(queries.due(connection, queues, now, limit, without)):
-                token = tokens[number] if number < len(tokens) else new_token()
-                claim = Claim(Lease(token, worker, until))
-                claimed.append(queries.write(connection, figures, row, claim, now))
+            for row in claims.due(cursor, queues, now, limit, without):
+                claim = Claim(Lease(new_token(), worker, until))
+                claimed.append(queries.write(cursor, figures, row, claim, now))
             return claimed
 
         return await self._file.write(run)
@@ -93,17 +96,15 @@ class SQLiteStore:
     ) -> list[Job | KeyError | NotAllowed]:
         """Apply changes, in this order."""
 
-        def run(
-            connection: sqlite3.Connection, figures: Figures
-        ) -> list[Job | KeyError | NotAllowed]:
+        def run(cursor: sqlite3.Cursor, figures: Figures) -> list[Job | KeyError | NotAllowed]:
             answers: list[Job | KeyError | NotAllowed] = []
             for job, change in changes:
-                row = connection.execute(rows.SELECT + "WHERE jobs.id = ?", (job,)).fetchone()
+                row = cursor.execute(rows.SELECT + "WHERE id = ?", (job,)).fetchone()
                 if row is None:
                     answers.append(KeyError(job))
                     continue
                 try:
-                    answers.append(queries.write(connection, figures, row, change, now))
+                    answers.append(queries.write(cursor, figures, row, change, now))
                 except NotAllowed as error:
                     answers.append(error.with_traceback(None))
             return answers
@@ -112,55 +113,43 @@ class SQLiteStore:
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""
-        which = f"WHERE jobs.id {queries.AMONG}"
+        which = f"WHERE id {queries.AMONG}"
         return await self._file.read(
-            lambda connection: queries.select(connection, which, json.dumps([*jobs]))
+            lambda cursor: queries.select(cursor, which, json.dumps([*jobs]))
         )
 
     async def events(self, after: Mapping[str, int], *, limit: int | None = None) -> list[Event]:
         """Return the events of jobs with numbers over those given, each job's in order."""
-        return await self._file.read(lambda connection: rows.events(connection, after, limit))
+        return await self._file.read(lambda cursor: rows.events(cursor, after, limit))
 
     async def extend(self, workers: Sequence[str], *, until: float) -> None:
         """Lengthen the leases of all running attempts of these workers."""
-        statement = (
-            "UPDATE jobs SET lease_until = max(lease_until, ?) "
-            f"WHERE status = 'running' AND worker {queries.AMONG}"
-        )
-
-        def run(connection: sqlite3.Connection, _figures: Figures) -> None:
-            connection.execute(statement, (until, json.dumps([*workers])))
-
-        await self._file.write(run)
+        await self._file.write(lambda cursor, _figures: queries.extend(cursor, workers, until))
 
     async def overdue(self, *, now: float, limit: int = 100) -> list[Job]:
         """Return running jobs whose lease is over, and queued jobs that have expired."""
 
-        def run(connection: sqlite3.Connection) -> list[Job]:
+        def run(cursor: sqlite3.Cursor) -> list[Job]:
             lost = "WHERE status = 'running' AND lease_until <= ? ORDER BY lease_until LIMIT ?"
-            found = queries.select(connection, lost, now, limit)
+            found = queries.select(cursor, lost, now, limit)
             late = "WHERE status = 'queued' AND expires_at <= ? ORDER BY expires_at LIMIT ?"
-            return found + queries.select(connection, late, now, limit - len(found))
+            return found + queries.select(cursor, late, now, limit - len(found))
 
         return await self._file.read(run)
 
     async def running(self, worker: str) -> list[Job]:
         """Return the jobs that a worker has attempts of."""
         return await self._file.read(
-            lambda connection: queries.select(
-                connection, "WHERE status = 'running' AND worker = ?", worker
-            )
+            lambda cursor: queries.select(cursor, "WHERE status = 'running' AND worker = ?", worker)
         )
 
     async def next_due(self, queues: Sequence[str], *, without: Sequence[str] = ()) -> float | None:
         """Return when the next queued job is due, or was; None if none."""
-        return await self._file.read(
-            lambda connection: queries.next_due(connection, queues, without)
-        )
+        return await self._file.read(lambda cursor: claims.next_due(cursor, queues, without))
 
     async def find(self, which: Filter) -> list[Job]:
         """Return jobs, the newest first."""
-        return await self._file.scan(lambda connection: queries.find(connection, which))
+        return await self._file.scan(lambda cursor: queries.find(cursor, which))
 
     async def stats(self) -> list[Stats]:
         """Return figures by queue and task."""
@@ -180,7 +169,7 @@ class SQLiteStore:
 
     async def forget(self, jobs: Sequence[str]) -> int:
         """Delete those of these jobs that are final: a few at a time, others in between."""
-        which = f"WHERE jobs.id {queries.AMONG} AND finished_at IS NOT NULL"
+        which = f"WHERE id {queries.AMONG} AND remove_at IS NOT NULL"
         forgotten = 0
         for first in range(0, len(jobs), _PRUNED_AT_ONCE):
             some = json.dumps([*jobs[first : first + _PRUNED_AT_ONCE]])
@@ -188,13 +177,14 @@ class SQLiteStore:
         return forgotten
 
     async def _delete(self, which: str, *values: object) -> int:
-        def run(connection: sqlite3.Connection, figures: Figures) -> int:
-            found = connection.execute(rows.SELECT + which, values).fetchall()
-            rows.delete(connection, [row[0] for row in found])
-            for job in map(rows.job_of, found):
+        def run(cursor: sqlite3.Cursor, figures: Figures) -> int:
+            found = cursor.execute(rows.SELECT + which, values).fetchall()
+            rows.delete(cursor, [row[0] for row in found])
+            for _, packed in found:
+                job = unpack_job(packed)
                 figures.add(job, -1)
                 if job.callbacks:
-                    forget(connection, job.id)
+                    forget(cursor, job.id)
             return len(found)
 
         return await self._file.write(run)

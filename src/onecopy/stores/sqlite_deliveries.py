@@ -4,7 +4,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from onecopy.deliveries import (
     Change,
@@ -21,7 +21,8 @@ from onecopy.jobs import Job
 from onecopy.stores.deliveries import DeliveryFilter
 from onecopy.stores.sqlite_figures import Figures
 from onecopy.stores.sqlite_file import File
-from onecopy.stores.sqlite_rows import Row
+
+type Row = tuple[Any, ...]
 
 _FIXED: Final = ("id", "job", "url", "receiver", "payload", "created_at", "keep")
 _CHANGING: Final = (
@@ -60,8 +61,8 @@ class SQLiteDeliveries:
     async def due(self, *, now: float, limit: int = 1000) -> list[str]:
         """Return the receivers that something is due for."""
 
-        def run(connection: sqlite3.Connection) -> list[str]:
-            return [receiver for receiver, _ in connection.execute(_DUE, (now, limit))]
+        def run(cursor: sqlite3.Cursor) -> list[str]:
+            return [receiver for receiver, _ in cursor.execute(_DUE, (now, limit))]
 
         return await self._file.read(run)
 
@@ -69,13 +70,13 @@ class SQLiteDeliveries:
         """Take due deliveries."""
         which = "WHERE status = 'pending' AND receiver = ? AND due_at <= ? ORDER BY due_at LIMIT ?"
 
-        def run(connection: sqlite3.Connection, _figures: Figures) -> list[Delivery]:
+        def run(cursor: sqlite3.Cursor, _figures: Figures) -> list[Delivery]:
             taken: list[Delivery] = []
             for receiver, count in counts.items():
-                rows = connection.execute(_SELECT + which, (receiver, now, count)).fetchall()
+                rows = cursor.execute(_SELECT + which, (receiver, now, count)).fetchall()
                 for row in rows:
                     after = apply(_of_row(row), Take(secrets.token_urlsafe(12), until), now)
-                    _update(connection, row[0], after)
+                    _update(cursor, row[0], after)
                     taken.append(after)
             return taken
 
@@ -84,16 +85,16 @@ class SQLiteDeliveries:
     async def change(self, delivery: str, change: Change, *, now: float) -> Delivery:
         """Apply a change; with `Tried`, record the try."""
 
-        def run(connection: sqlite3.Connection, _figures: Figures) -> Delivery:
-            row = _row(connection, delivery)
+        def run(cursor: sqlite3.Cursor, _figures: Figures) -> Delivery:
+            row = _row(cursor, delivery)
             after = apply(_of_row(row), change, now)
-            _update(connection, row[0], after)
+            _update(cursor, row[0], after)
             if isinstance(change, Tried):
-                _record_try(connection, row[0], after.tries, change.outcome)
+                _record_try(cursor, row[0], after.tries, change.outcome)
                 if after.status == "disabled":
-                    _disable(connection, after.url, now)
+                    _disable(cursor, after.url, now)
             if isinstance(change, Replay):
-                connection.execute("DELETE FROM disabled_urls WHERE url = ?", (after.url,))
+                cursor.execute("DELETE FROM disabled_urls WHERE url = ?", (after.url,))
             return after
 
         return await self._file.write(run)
@@ -101,9 +102,9 @@ class SQLiteDeliveries:
     async def get(self, delivery: str) -> tuple[Delivery, list[Try]]:
         """Return a delivery and its tries."""
 
-        def run(connection: sqlite3.Connection) -> tuple[Delivery, list[Try]]:
-            row = _row(connection, delivery)
-            tries = connection.execute(
+        def run(cursor: sqlite3.Cursor) -> tuple[Delivery, list[Try]]:
+            row = _row(cursor, delivery)
+            tries = cursor.execute(
                 "SELECT at, status_code, error, seconds FROM tries WHERE delivery = ? "
                 "ORDER BY number",
                 (row[0],),
@@ -114,34 +115,34 @@ class SQLiteDeliveries:
 
     async def find(self, which: DeliveryFilter) -> list[Delivery]:
         """Return deliveries, the newest first."""
-        return await self._file.scan(lambda connection: _find(connection, which))
+        return await self._file.scan(lambda cursor: _find(cursor, which))
 
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final deliveries that were kept for their time."""
 
-        def run(connection: sqlite3.Connection, _figures: Figures) -> int:
+        def run(cursor: sqlite3.Cursor, _figures: Figures) -> int:
             which = "WHERE remove_at <= ? ORDER BY remove_at LIMIT ?"
-            return _delete(connection, which, now, limit)
+            return _delete(cursor, which, now, limit)
 
         return await self._file.write(run)
 
 
-def record(connection: sqlite3.Connection, job: Job, now: float) -> None:
+def record(cursor: sqlite3.Cursor, job: Job, now: float) -> None:
     """Record the deliveries of a job that has become final."""
     for each in of(job, now):
-        known = connection.execute("SELECT 1 FROM disabled_urls WHERE url = ?", (each.url,))
+        known = cursor.execute("SELECT 1 FROM disabled_urls WHERE url = ?", (each.url,))
         new = disabled(each, now) if known.fetchone() else each
         fixed = (new.id, new.job, new.url, new.receiver, new.payload, new.created_at, new.keep)
-        connection.execute(_INSERT, (*fixed, *_changing(new)))
+        cursor.execute(_INSERT, (*fixed, *_changing(new)))
 
 
-def forget(connection: sqlite3.Connection, job: str) -> None:
+def forget(cursor: sqlite3.Cursor, job: str) -> None:
     """Forget the final deliveries of a job."""
-    _delete(connection, "WHERE job = ? AND status <> 'pending'", job)
+    _delete(cursor, "WHERE job = ? AND status <> 'pending'", job)
 
 
-def _row(connection: sqlite3.Connection, delivery: str) -> Row:
-    row = connection.execute(_SELECT + "WHERE id = ?", (delivery,)).fetchone()
+def _row(cursor: sqlite3.Cursor, delivery: str) -> Row:
+    row = cursor.execute(_SELECT + "WHERE id = ?", (delivery,)).fetchone()
     if row is None:
         raise KeyError(delivery)
     return row
@@ -181,25 +182,25 @@ def _changing(delivery: Delivery) -> Row:
     )
 
 
-def _update(connection: sqlite3.Connection, seq: int, delivery: Delivery) -> None:
-    connection.execute(_UPDATE, (*_changing(delivery), seq))
+def _update(cursor: sqlite3.Cursor, seq: int, delivery: Delivery) -> None:
+    cursor.execute(_UPDATE, (*_changing(delivery), seq))
 
 
-def _record_try(connection: sqlite3.Connection, seq: int, number: int, outcome: Try) -> None:
-    connection.execute(
+def _record_try(cursor: sqlite3.Cursor, seq: int, number: int, outcome: Try) -> None:
+    cursor.execute(
         "INSERT INTO tries VALUES (?, ?, ?, ?, ?, ?)",
         (seq, number, outcome.at, outcome.status_code, outcome.error, outcome.seconds),
     )
 
 
-def _disable(connection: sqlite3.Connection, url: str, now: float) -> None:
-    connection.execute("INSERT OR IGNORE INTO disabled_urls VALUES (?)", (url,))
-    pending = connection.execute(_SELECT + "WHERE url = ? AND status = 'pending'", (url,))
+def _disable(cursor: sqlite3.Cursor, url: str, now: float) -> None:
+    cursor.execute("INSERT OR IGNORE INTO disabled_urls VALUES (?)", (url,))
+    pending = cursor.execute(_SELECT + "WHERE url = ? AND status = 'pending'", (url,))
     for row in pending.fetchall():
-        _update(connection, row[0], disabled(_of_row(row), now))
+        _update(cursor, row[0], disabled(_of_row(row), now))
 
 
-def _find(connection: sqlite3.Connection, which: DeliveryFilter) -> list[Delivery]:
+def _find(cursor: sqlite3.Cursor, which: DeliveryFilter) -> list[Delivery]:
     conditions: list[str] = []
     values: list[object] = []
 
@@ -215,14 +216,14 @@ def _find(connection: sqlite3.Connection, which: DeliveryFilter) -> list[Deliver
     hold("created_at > ?", which.created_after)
     hold("created_at < ?", which.created_before)
     if which.older_than is not None:
-        hold("seq < ?", _row(connection, which.older_than)[0])
+        hold("seq < ?", _row(cursor, which.older_than)[0])
     where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    rows = connection.execute(f"{_SELECT}{where}ORDER BY seq DESC LIMIT ?", (*values, which.limit))
+    rows = cursor.execute(f"{_SELECT}{where}ORDER BY seq DESC LIMIT ?", (*values, which.limit))
     return [_of_row(row) for row in rows]
 
 
-def _delete(connection: sqlite3.Connection, which: str, *values: object) -> int:
-    found = connection.execute(f"SELECT seq FROM deliveries {which}", values).fetchall()
-    connection.executemany("DELETE FROM deliveries WHERE seq = ?", found)
-    connection.executemany("DELETE FROM tries WHERE delivery = ?", found)
+def _delete(cursor: sqlite3.Cursor, which: str, *values: object) -> int:
+    found = cursor.execute(f"SELECT seq FROM deliveries {which}", values).fetchall()
+    cursor.executemany("DELETE FROM deliveries WHERE seq = ?", found)
+    cursor.executemany("DELETE FROM tries WHERE delivery = ?", found)
     return len(found)

@@ -9,7 +9,8 @@ from typing import Final
 
 from onecopy.jobs import Job, Status
 from onecopy.stores.base import Stats, spans
-from onecopy.stores.sqlite_rows import STATUSES, priorities
+from onecopy.stores.sqlite_claims import oldest
+from onecopy.stores.sqlite_rows import STATUSES
 
 _COLUMNS: Final = (*STATUSES, "ended", "waited", "ran")
 _MICROSECONDS: Final = 1_000_000
@@ -19,6 +20,7 @@ _ADD: Final = (
     f"VALUES (?, ?{', ?' * len(_COLUMNS)}) ON CONFLICT (queue, task) DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in _COLUMNS)
 )
+_QUEUED: Final = "SELECT coalesce(sum(queued), 0) FROM figures WHERE queue = ?"
 
 
 class Figures:
@@ -26,6 +28,8 @@ class Figures:
 
     def __init__(self) -> None:
         self._sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 8)
+        self._queued: dict[str, int] = {}
+        """As written before this transaction."""
 
     def add(self, job: Job, sign: int = 1) -> None:
         """Count a job as it is now; with a sign of -1, as it is no longer."""
@@ -38,21 +42,28 @@ class Figures:
             sums[6] += sign * round(times[0] * _MICROSECONDS)
             sums[7] += sign * round(times[1] * _MICROSECONDS)
 
-    def queued(self, connection: sqlite3.Connection, queue: str) -> int:
+    def replace(self, before: Job, after: Job) -> None:
+        """Count a job as it is after a change."""
+        if before.status != after.status:
+            self.add(before, -1)
+            self.add(after)
+
+    def queued(self, cursor: sqlite3.Cursor, queue: str) -> int:
         """Return how many jobs are queued in a queue, those not yet written included."""
-        written = connection.execute(
-            "SELECT coalesce(sum(queued), 0) FROM figures WHERE queue = ?", (queue,)
-        ).fetchone()[0]
-        return written + sum(sums[0] for key, sums in self._sums.items() if key[0] == queue)
+        if queue not in self._queued:
+            (self._queued[queue],) = cursor.execute(_QUEUED, (queue,)).fetchone()
+        added = sum(sums[0] for key, sums in self._sums.items() if key[0] == queue)
+        return self._queued[queue] + added
 
-    def write(self, connection: sqlite3.Connection) -> None:
+    def write(self, cursor: sqlite3.Cursor) -> None:
         """Write the sums."""
-        connection.executemany(_ADD, ((*key, *sums) for key, sums in self._sums.items()))
+        for key, sums in self._sums.items():
+            cursor.execute(_ADD, (*key, *sums))
 
 
-def stats(connection: sqlite3.Connection) -> list[Stats]:
+def stats(cursor: sqlite3.Cursor) -> list[Stats]:
     """Return the figures of each queue and task that has jobs; reads few jobs."""
-    rows = connection.execute(
+    rows = cursor.execute(
         f"SELECT queue, task, {', '.join(_COLUMNS)} FROM figures ORDER BY queue, task"
     ).fetchall()
     found: list[Stats] = []
@@ -68,20 +79,7 @@ def stats(connection: sqlite3.Connection) -> list[Stats]:
                 counts=counts,
                 wait=sums[6] / ended / _MICROSECONDS if ended else None,
                 run=sums[7] / ended / _MICROSECONDS if ended else None,
-                oldest=_oldest(connection, queue, task) if sums[0] else None,
+                oldest=oldest(cursor, queue, task) if sums[0] else None,
             )
             found.append(stats)
     return found
-
-
-def _oldest(connection: sqlite3.Connection, queue: str, task: str) -> float | None:
-    # In the order of the index, it ends at the task's first job of each priority.
-    firsts = [
-        connection.execute(
-            "SELECT due_at FROM jobs WHERE status = 'queued' AND queue = ? AND priority = ? "
-            "AND task = ? ORDER BY due_at LIMIT 1",
-            (queue, priority, task),
-        ).fetchone()
-        for priority in priorities(connection, queue)
-    ]
-    return min((first[0] for first in firsts if first is not None), default=None)

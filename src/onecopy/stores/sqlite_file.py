@@ -14,7 +14,7 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import Final
 
 from onecopy.jobs import NotAllowed
@@ -60,7 +60,7 @@ class File:
                 link.close()
         self._turn.close()
 
-    async def write[T](self, run: Callable[[sqlite3.Connection, Figures], T]) -> T:
+    async def write[T](self, run: Callable[[sqlite3.Cursor, Figures], T]) -> T:
         """Run something in a transaction, which is durable once this returns.
 
         It may share the transaction with others, and be run again: so it refuses (`_REFUSALS`)
@@ -69,12 +69,12 @@ class File:
         self._must_be_open()
         return await self._writes.do(run)
 
-    async def read[T](self, run: Callable[[sqlite3.Connection], T]) -> T:
+    async def read[T](self, run: Callable[[sqlite3.Cursor], T]) -> T:
         """Run a read that is over at once."""
         self._must_be_open()
         return await self._reads.do(run)
 
-    async def scan[T](self, run: Callable[[sqlite3.Connection], T]) -> T:
+    async def scan[T](self, run: Callable[[sqlite3.Cursor], T]) -> T:
         """Run a read that may take long; it keeps no other one waiting."""
         self._must_be_open()
         return await self._scans.do(run)
@@ -164,21 +164,22 @@ class File:
             lane.begin_anew()
 
 
-def _nothing(_connection: sqlite3.Connection, _figures: Figures) -> None:
+def _nothing(_cursor: sqlite3.Cursor, _figures: Figures) -> None:
     """Begin and end a transaction."""
 
 
 def _read_together(connection: sqlite3.Connection, operations: Sequence[Operation]) -> None:
     """Do all on one view of the data. Raises what the file is to blame for."""
-    connection.execute("BEGIN")
-    for operation in operations:
-        try:
-            operation.result = operation.run(connection)
-        except Exception as error:
-            if _is_fault(error):
-                raise
-            operation.error = error.with_traceback(None)
-    connection.execute("COMMIT")
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("BEGIN")
+        for operation in operations:
+            try:
+                operation.result = operation.run(cursor)
+            except Exception as error:
+                if _is_fault(error):
+                    raise
+                operation.error = error.with_traceback(None)
+        cursor.execute("COMMIT")
 
 
 def _is_fault(error: Exception) -> bool:
@@ -193,20 +194,21 @@ def _written_together(connection: sqlite3.Connection, operations: Sequence[Opera
 
     Raises what the file is to blame for.
     """
-    figures = Figures()
-    connection.execute("BEGIN IMMEDIATE")
     try:
-        for operation in operations:
-            before = connection.total_changes
-            operation.error = None
-            try:
-                operation.result = operation.run(connection, figures)
-            except _REFUSALS as error:
-                if connection.total_changes != before:
-                    raise
-                operation.error = error.with_traceback(None)
-        figures.write(connection)
-        connection.execute("COMMIT")
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            figures = Figures()
+            for operation in operations:
+                before = connection.total_changes
+                operation.error = None
+                try:
+                    operation.result = operation.run(cursor, figures)
+                except _REFUSALS as error:
+                    if connection.total_changes != before:
+                        raise
+                    operation.error = error.with_traceback(None)
+            figures.write(cursor)
+            cursor.execute("COMMIT")
     except Exception as error:
         _roll_back(connection)
         if _is_fault(error):

@@ -2,175 +2,109 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
-from onecopy.jobs import (
-    Change,
-    Event,
-    Failure,
-    Job,
-    Lease,
-    Progress,
-    Status,
-    accepted,
-    describe,
-)
+from onecopy.jobs import Change, Event, Job, Status, accepted, describe
+from onecopy.stores.sqlite_packing import Packed, pack_data, pack_job, unpack_data, unpack_job
 
-type Row = tuple[Any, ...]
+type Row = tuple[int, Packed]
 
 STATUSES: Final[tuple[Status, ...]] = ("queued", "running", "succeeded", "failed", "cancelled")
 
-_FIXED: Final = (
-    "id", "task", "queue", "priority", "max_attempts", "created_at", "timeout", "keep",
-    "traceparent", "idempotency_key", "fingerprint", "callbacks",
-)  # fmt: skip
-_CHANGING: Final = (
-    "status", "attempt", "due_at", "expires_at", "started_at", "finished_at", "cancelling",
-    "token", "worker", "lease_until", "progress", "failure", "version", "remove_at", "result",
-)  # fmt: skip
-_COLUMNS: Final = (*_FIXED, *_CHANGING)
+_FIXED: Final = ("id", "task", "queue", "priority", "created_at", "idempotency_key")
+_SEARCHED: Final = ("status", "due_at", "expires_at", "worker", "lease_until", "remove_at")
+_COLUMNS: Final = (*_FIXED, *_SEARCHED, "job")
+_LONG: Final = 1000
+"""Characters of arguments, or of a result, that lie apart from their job."""
 
-SELECT: Final = (
-    f"SELECT jobs.seq, arguments.arguments, {', '.join(f'jobs.{name}' for name in _COLUMNS)} "
-    "FROM jobs CROSS JOIN arguments ON arguments.job = jobs.seq "
-)
-"""Rows for `job_of`; what follows says which. CROSS: the jobs first, then their arguments."""
+SELECT: Final = "SELECT seq, job FROM jobs "
+"""Rows for `job_of`; what follows says which."""
 
 _INSERT: Final = (
     f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
 )
-_INSERT_ARGUMENTS: Final = "INSERT INTO arguments (job, arguments) VALUES (?, ?)"
-_UPDATE: Final = f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _CHANGING)} WHERE seq = ?"
+_INSERT_TEXT: Final = "INSERT INTO texts (job, name, text) VALUES (?, ?, ?)"
+_UPDATE: Final = (
+    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _SEARCHED)}, job = ? WHERE seq = ?"
+)
+_UPDATE_JOB: Final = "UPDATE jobs SET job = ? WHERE seq = ?"
 _INSERT_EVENT: Final = "INSERT INTO events (job, number, at, kind, data) VALUES (?, ?, ?, ?, ?)"
 
 
-def job_of(row: Row) -> Job:
-    """Return the job in a row of `SELECT`."""
-    (
-        _, arguments, id, task, queue, priority, max_attempts, created_at, timeout, keep,  # noqa: A001
-        traceparent, idempotency_key, fingerprint, callbacks, status, attempt, due_at, expires_at,
-        started_at, finished_at, cancelling, token, worker, lease_until, progress, failure,
-        version, _, result,
-    ) = row  # fmt: skip
-    return Job(
-        id=id,
-        task=task,
-        arguments=arguments,
-        queue=queue,
-        priority=priority,
-        status=status,
-        attempt=attempt,
-        max_attempts=max_attempts,
-        created_at=created_at,
-        due_at=due_at,
-        expires_at=expires_at,
-        started_at=started_at,
-        finished_at=finished_at,
-        timeout=timeout,
-        keep=keep,
-        cancelling=bool(cancelling),
-        lease=None if token is None else Lease(token, worker, lease_until),
-        progress=None if progress is None else Progress(**json.loads(progress)),
-        result=result,
-        failure=None if failure is None else Failure(**json.loads(failure)),
-        traceparent=traceparent,
-        idempotency_key=idempotency_key,
-        fingerprint=fingerprint,
-        callbacks=() if callbacks is None else tuple(json.loads(callbacks)),
-        version=version,
-    )
+def job_of(cursor: sqlite3.Cursor, row: Row) -> Job:
+    """Return the job in a row of `SELECT`, with its long texts."""
+    job = unpack_job(row[1])
+    if job.arguments and job.result != "":
+        return job
+    texts = dict(cursor.execute("SELECT name, text FROM texts WHERE job = ?", (row[0],)))
+    return replace(job, **texts)
 
 
-def _fixed(job: Job) -> Row:
-    return (
-        job.id,
-        job.task,
-        job.queue,
-        job.priority,
-        job.max_attempts,
-        job.created_at,
-        job.timeout,
-        job.keep,
-        job.traceparent,
-        job.idempotency_key,
-        job.fingerprint,
-        json.dumps(job.callbacks) if job.callbacks else None,
-    )
+def _packed(job: Job) -> Packed:
+    """Pack a job without its long texts: no JSON is an empty text."""
+    if len(job.arguments) > _LONG:
+        job = replace(job, arguments="")
+    if job.result is not None and len(job.result) > _LONG:
+        job = replace(job, result="")
+    return pack_job(job)
 
 
-def _changing(job: Job) -> Row:
-    lease = job.lease
-    return (
-        job.status,
-        job.attempt,
-        job.due_at,
-        job.expires_at,
-        job.started_at,
-        job.finished_at,
-        job.cancelling,
-        None if lease is None else lease.token,
-        None if lease is None else lease.worker,
-        None if lease is None else lease.until,
-        # As JSON in ASCII: an exception's text may hold what UTF-8 cannot (lone surrogates).
-        None if job.progress is None else json.dumps(asdict(job.progress)),
-        None if job.failure is None else json.dumps(asdict(job.failure)),
-        job.version,
-        None if job.finished_at is None else job.finished_at + job.keep,
-        job.result,
-    )
+def _searched(job: Job) -> tuple[Any, ...]:
+    worker, until = (None, None) if job.lease is None else (job.lease.worker, job.lease.until)
+    remove_at = None if job.finished_at is None else job.finished_at + job.keep
+    return job.status, job.due_at, job.expires_at, worker, until, remove_at
 
 
-def insert(connection: sqlite3.Connection, job: Job) -> None:
+def insert(cursor: sqlite3.Cursor, job: Job) -> None:
     """Record a new job, with its first event."""
-    seq = connection.execute(_INSERT, (*_fixed(job), *_changing(job))).lastrowid
-    connection.execute(_INSERT_ARGUMENTS, (seq, job.arguments))
-    connection.execute(_INSERT_EVENT, _event_row(seq, accepted(job)))
+    fixed = (job.id, job.task, job.queue, job.priority, job.created_at, job.idempotency_key)
+    seq = cursor.execute(_INSERT, (*fixed, *_searched(job), _packed(job))).lastrowid
+    for name, text in (("arguments", job.arguments), ("result", job.result)):
+        if text is not None and len(text) > _LONG:
+            cursor.execute(_INSERT_TEXT, (seq, name, text))
+    cursor.execute(_INSERT_EVENT, _event_row(seq, accepted(job)))
 
 
 def update(
-    connection: sqlite3.Connection, seq: int, before: Job, change: Change, after: Job, now: float
+    cursor: sqlite3.Cursor, seq: int, before: Job, change: Change, after: Job, now: float
 ) -> None:
     """Record a change of a job, and its event."""
-    connection.execute(_UPDATE, (*_changing(after), seq))
-    connection.execute(_INSERT_EVENT, _event_row(seq, describe(before, change, after, now)))
+    rewrite(cursor, seq, before, after)
+    if after.result is not None and len(after.result) > _LONG and before.result is None:
+        cursor.execute(_INSERT_TEXT, (seq, "result", after.result))
+    cursor.execute(_INSERT_EVENT, _event_row(seq, describe(before, change, after, now)))
 
 
-def _event_row(seq: int | None, event: Event) -> Row:
-    return seq, event.number, event.at, event.kind, json.dumps(event.data)
+def rewrite(cursor: sqlite3.Cursor, seq: int, before: Job, after: Job) -> None:
+    """Write a job anew, as it is after a change that needs no event."""
+    searched = _searched(after)
+    if searched == _searched(before):
+        cursor.execute(_UPDATE_JOB, (_packed(after), seq))
+    else:
+        cursor.execute(_UPDATE, (*searched, _packed(after), seq))
 
 
-def events(
-    connection: sqlite3.Connection, after: Mapping[str, int], limit: int | None
-) -> list[Event]:
+def _event_row(seq: int | None, event: Event) -> tuple[Any, ...]:
+    return seq, event.number, event.at, event.kind, pack_data(event.data)
+
+
+def events(cursor: sqlite3.Cursor, after: Mapping[str, int], limit: int | None) -> list[Event]:
     """Return the events of jobs with numbers over those given, each job's in order."""
-    rows = connection.execute(
+    rows = cursor.execute(
         "SELECT jobs.id, events.number, at, kind, data FROM json_each(?) AS asked "
         "CROSS JOIN jobs ON jobs.id = asked.key "
         "CROSS JOIN events ON events.job = jobs.seq AND events.number > asked.value LIMIT ?",
         (json.dumps(after), -1 if limit is None else limit),
     )
-    return [Event(job, number, at, kind, json.loads(data)) for job, number, at, kind, data in rows]
+    return [Event(job, number, at, kind, unpack_data(data)) for job, number, at, kind, data in rows]
 
 
-def delete(connection: sqlite3.Connection, seqs: Sequence[int]) -> None:
+def delete(cursor: sqlite3.Cursor, seqs: Sequence[int]) -> None:
     """Forget jobs, with all that belongs to them."""
     each = [(seq,) for seq in seqs]
-    connection.executemany("DELETE FROM jobs WHERE seq = ?", each)
-    connection.executemany("DELETE FROM arguments WHERE job = ?", each)
-    connection.executemany("DELETE FROM events WHERE job = ?", each)
-
-
-def priorities(connection: sqlite3.Connection, queue: str) -> Iterator[int]:
-    """Return the priorities that queued jobs of a queue have, the highest first.
-
-    Each is one look into an index, however many jobs have it.
-    """
-    select = "SELECT priority FROM jobs WHERE status = 'queued' AND queue = ? "
-    row = connection.execute(f"{select} ORDER BY priority DESC LIMIT 1", (queue,)).fetchone()
-    while row is not None:
-        yield row[0]
-        further = f"{select} AND priority < ? ORDER BY priority DESC LIMIT 1"
-        row = connection.execute(further, (queue, row[0])).fetchone()
+    cursor.executemany("DELETE FROM jobs WHERE seq = ?", each)
+    cursor.executemany("DELETE FROM texts WHERE job = ?", each)
+    cursor.executemany("DELETE FROM events WHERE job = ?", each)

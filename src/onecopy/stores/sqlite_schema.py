@@ -10,109 +10,9 @@ import sqlite3
 from typing import Final
 
 from onecopy.stores.base import Unavailable
+from onecopy.stores.sqlite_tables import MIGRATIONS, packed
 
-_OURS: Final = 0x6F6E6370  # "oncp": tells our file from another program's
-
-_FIRST: Final = """
-CREATE TABLE jobs (
-  seq INTEGER PRIMARY KEY,         -- the order of acceptance
-  id TEXT NOT NULL UNIQUE,
-  task TEXT NOT NULL,
-  queue TEXT NOT NULL,
-  priority INTEGER NOT NULL,
-  status TEXT NOT NULL,
-  attempt INTEGER NOT NULL,
-  max_attempts INTEGER NOT NULL,
-  created_at REAL NOT NULL,
-  due_at REAL NOT NULL,
-  expires_at REAL,
-  started_at REAL,
-  finished_at REAL,
-  timeout REAL,
-  keep REAL NOT NULL,
-  cancelling INTEGER NOT NULL,
-  token TEXT,
-  worker TEXT,
-  lease_until REAL,
-  progress TEXT,
-  failure TEXT,
-  traceparent TEXT,
-  idempotency_key TEXT,
-  fingerprint TEXT,
-  version INTEGER NOT NULL,
-  remove_at REAL,                  -- NULL until it is final
-  result TEXT
-);
--- Apart from what changes: an update writes the whole row anew, and arguments may be megabytes.
-CREATE TABLE arguments (job INTEGER PRIMARY KEY, arguments TEXT NOT NULL);
-CREATE TABLE events (
-  job INTEGER NOT NULL,
-  number INTEGER NOT NULL,
-  at REAL NOT NULL,
-  kind TEXT NOT NULL,
-  data TEXT NOT NULL,
-  PRIMARY KEY (job, number)
-) WITHOUT ROWID;
--- What would take a count of all jobs, kept with each change.
-CREATE TABLE figures (
-  queue TEXT NOT NULL,
-  task TEXT NOT NULL,
-  queued INTEGER NOT NULL,
-  running INTEGER NOT NULL,
-  succeeded INTEGER NOT NULL,
-  failed INTEGER NOT NULL,
-  cancelled INTEGER NOT NULL,
-  ended INTEGER NOT NULL,          -- final jobs whose last attempt was begun
-  waited INTEGER NOT NULL,         -- their time from due to begun, in microseconds
-  ran INTEGER NOT NULL,            -- their time from begun to final, in microseconds
-  PRIMARY KEY (queue, task)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX jobs_by_key ON jobs (task, idempotency_key) WHERE idempotency_key IS NOT NULL;
-CREATE INDEX jobs_to_claim ON jobs (queue, priority DESC, due_at) WHERE status = 'queued';
-CREATE INDEX jobs_to_expire ON jobs (expires_at)
-  WHERE status = 'queued' AND expires_at IS NOT NULL;
-CREATE INDEX jobs_running ON jobs (worker) WHERE status = 'running';
-CREATE INDEX jobs_to_remove ON jobs (remove_at) WHERE remove_at IS NOT NULL;
-"""
-
-_CALLBACKS: Final = "ALTER TABLE jobs ADD COLUMN callbacks TEXT;"  # a JSON array, or NULL
-
-_DELIVERIES: Final = """
-CREATE TABLE deliveries (
-  seq INTEGER PRIMARY KEY,         -- the order of their recording
-  id TEXT NOT NULL UNIQUE,
-  job TEXT NOT NULL,               -- its id: a pending delivery may outlive its job
-  url TEXT NOT NULL,
-  receiver TEXT NOT NULL,
-  payload TEXT NOT NULL,
-  created_at REAL NOT NULL,
-  keep REAL NOT NULL,
-  status TEXT NOT NULL,
-  tries INTEGER NOT NULL,
-  remaining INTEGER NOT NULL,
-  due_at REAL,
-  token TEXT,
-  finished_at REAL,
-  remove_at REAL                   -- NULL until it is final
-);
-CREATE TABLE tries (
-  delivery INTEGER NOT NULL,
-  number INTEGER NOT NULL,
-  at REAL NOT NULL,
-  status_code INTEGER,
-  error TEXT,
-  seconds REAL NOT NULL,
-  PRIMARY KEY (delivery, number)
-) WITHOUT ROWID;
-CREATE TABLE disabled_urls (url TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE INDEX deliveries_due ON deliveries (receiver, due_at) WHERE status = 'pending';
-CREATE INDEX deliveries_pending_to ON deliveries (url) WHERE status = 'pending';
-CREATE INDEX deliveries_of_job ON deliveries (job);
-CREATE INDEX deliveries_to_remove ON deliveries (remove_at) WHERE remove_at IS NOT NULL;
-"""
-
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _CALLBACKS, _DELIVERIES)
-"""What makes each version of the schema out of the one before: the first of an empty file."""
+OURS: Final = 0x6F6E6370  # "oncp": tells our file from another program's
 
 _FULL: Final = "the disk is full: make room, nothing else needs to be done"
 _RIGHTS: Final = "it may not be written to: give this user the right to, or name another file"
@@ -184,7 +84,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
 
     Raises sqlite3.Error; and Unavailable if the file is newer than this code, or not ours.
     """
-    ours = _number(connection, "PRAGMA application_id") == _OURS
+    ours = _number(connection, "PRAGMA application_id") == OURS
     if not ours and _number(connection, "SELECT count(*) FROM sqlite_master") > 0:
         raise Unavailable(f"{path} is another program's database: name another file as the store")
     version = _number(connection, "PRAGMA user_version")
@@ -196,9 +96,10 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
             f"{len(MIGRATIONS)}): upgrade onecopy here, or name another store"
         )
     connection.execute("PRAGMA journal_mode = WAL")
+    connection.create_function("packed", -1, packed)
     script = "".join(MIGRATIONS[version:])
     connection.executescript(
-        f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {_OURS}; "
+        f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {OURS}; "
         f"PRAGMA user_version = {len(MIGRATIONS)}; COMMIT"
     )
 

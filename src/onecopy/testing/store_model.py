@@ -36,7 +36,6 @@ from onecopy.jobs import (
     Release,
     Requeue,
     Succeed,
-    new_token,
 )
 from onecopy.stores import Filter, IdempotencyConflict, QueueFull, Store
 from onecopy.stores.memory import MemoryStore
@@ -138,7 +137,6 @@ class _Comparison(RuleBasedStateMachine):
         lease=st.integers(0, 4),
         limit=st.integers(1, 3),
         without=st.lists(st.sampled_from(_TASKS), max_size=1),
-        tokens=st.integers(0, 2).map(lambda count: [new_token() for _ in range(count)]),
     )
     def claim(
         self,
@@ -147,25 +145,13 @@ class _Comparison(RuleBasedStateMachine):
         lease: int,
         limit: int,
         without: Sequence[str],
-        tokens: Sequence[str],
     ) -> None:
         now = self._now
-
-        async def claim_in(store: Store) -> list[Job]:
-            claimed = await store.claim(
-                worker,
-                queues,
-                now=now,
-                until=now + lease,
-                limit=limit,
-                without=without,
-                tokens=tokens,
+        self._same(
+            lambda store: store.claim(
+                worker, queues, now=now, until=now + lease, limit=limit, without=without
             )
-            given = [job.lease.token for job in claimed[: len(tokens)] if job.lease is not None]
-            assert given == tokens[: len(given)]
-            return claimed
-
-        self._same(claim_in)
+        )
 
     @precondition(lambda self: bool(self._known))
     @rule(data=st.data(), count=st.integers(1, 3))

@@ -238,22 +238,6 @@ class Claiming:
 
         run_open(store, scenario)
 
-    def test_a_claim_with_tokens(self, store: Store) -> None:
-        async def scenario() -> None:
-            await store.accept([make_job() for _ in range(4)])
-            claimed = await store.claim(
-                "w", ["default"], now=NOW, until=NOW + 9, limit=3, tokens=["one", "two"]
-            )
-            assert [token_of(job) for job in claimed[:2]] == ["one", "two"]
-            assert len(token_of(claimed[2])) >= 16
-            (last,) = await store.claim(
-                "w", ["default"], now=NOW, until=NOW + 9, limit=9, tokens=["three", "none"]
-            )
-            assert await one(store, last) == last
-            assert token_of(last) == "three"
-
-        run_open(store, scenario)
-
     def test_many_claims_at_once_get_each_job_once(self, store: Store) -> None:
         jobs = [make_job() for _ in range(100)]
 
