@@ -1,8 +1,12 @@
 import asyncio
 import ipaddress
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onecopy.errors import CallbackRefused
 from onecopy.webhooks.addresses import Network, Resolve, addresses_of
@@ -231,6 +235,30 @@ def test_what_is_connected_to_and_sent_is_what_was_read() -> None:
     assert target.authority == "example.com:8443"
     assert read_url("https://[2606:4700::0:1]").authority == "[2606:4700::1]"
     assert read_url("https://[2606:4700::0:1]:8443").authority == "[2606:4700::1]:8443"
+
+
+@given(
+    st.text(max_size=30)
+    | st.from_regex(r"(?i)https?://[][a-z0-9@:./?#%\\_-]{0,30}", fullmatch=True)
+)
+def test_what_is_accepted_is_read_alike_by_others(url: str) -> None:
+    """Whatever a client sends is refused, or no other program can take it for something else."""
+    try:
+        target = read_url(url)
+    except CallbackRefused:
+        return
+    parts, other = urlsplit(url), httpx.URL(url)
+    assert (parts.hostname or "").removesuffix(".") in (target.host, f"{target.address}")
+    assert (
+        ipaddress.ip_address(other.host) == target.address
+        if target.address
+        else (other.host.removesuffix(".") == target.host)
+    )
+    assert (parts.port or other.port or _PORTS[target.scheme]) == target.port
+    assert (parts.username, other.userinfo) == (None, b"")
+
+
+_PORTS = {"https": 443, "http": 80}
 
 
 def test_a_refusal_shows_no_secret() -> None:

@@ -35,7 +35,8 @@ class Task[**P, R]:
     submit = Submit()
     """Submit a job; returns its JobHandle[R] when it is durable.
 
-    Raises ArgumentsInvalid, QueueIsFull, StoreUnavailable, IdempotencyMismatch.
+    Raises ArgumentsInvalid, QueueIsFull, StoreUnavailable, IdempotencyMismatch; with a
+    `callback_url` CallbackRefused, WebhooksNotInstalled.
     """
     submit_sync = SubmitSync()
     """`submit` where there is no event loop."""

@@ -10,8 +10,8 @@ import threading
 from contextlib import suppress
 from typing import Final
 
-_MOST: Final = 128
-"""Look-ups at a time: what a client can have a process do is bounded."""
+_MOST: Final = 512
+"""Look-ups at a time: what clients can have a process do is bounded. A courier has less places."""
 _places: Final = threading.BoundedSemaphore(_MOST)
 
 

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-_FIRST: Final = 4
+_FIRST: Final = 2
+"""So that a hundred receivers that hang leave places for others."""
 _MOST: Final = 32
 _KNOWN: Final = 10_000
 _LONGEST_PAUSE: Final = 3600.0
