@@ -222,6 +222,21 @@ def test_a_released_attempt_does_not_count() -> None:
     assert (released.attempt, released.due_at) == (1, NOW + 3)
 
 
+def test_a_job_from_the_future_is_due_as_long_after_now_as_it_was_after_its_acceptance() -> None:
+    ahead = replace(QUEUED, created_at=NOW + 3600, due_at=NOW + 3660)
+    again = apply(ahead, Requeue(), NOW)
+    assert (again.due_at, again.status, again.version) == (NOW + 60, "queued", ahead.version + 1)
+    for job in (
+        again,  # once is enough
+        QUEUED,
+        replace(QUEUED, due_at=NOW + 3600),
+        replace(ahead, due_at=NOW + 9999),  # it waits longer than the clock was set back
+        replace(ahead, due_at=NOW + 5),  # a retry
+    ):
+        with pytest.raises(NotAllowed):
+            apply(job, Requeue(), NOW)
+
+
 def test_running_again_by_hand_begins_anew() -> None:
     again = apply(replace(FAILED, attempt=2, expires_at=NOW), Requeue(), NOW + 9)
     assert (again.attempt, again.due_at, again.failure) == (0, NOW + 9, None)

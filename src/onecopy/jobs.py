@@ -268,7 +268,10 @@ class Expire(Struct, frozen=True, gc=False):
 
 
 class Requeue(Struct, frozen=True, gc=False):
-    """Run a failed or cancelled job again, by hand: all its attempts anew."""
+    """Run a failed or cancelled job again, by hand: all its attempts anew.
+
+    Or have a queued job wait no longer that was accepted by a clock that has since been set back.
+    """
 
 
 type _EndOfAttempt = Succeed | Fail | Lose | Release | Cancelled
@@ -365,7 +368,15 @@ def _expire(job: Job, now: float) -> Job:
     return _end(job, "failed", now, failure=failure)
 
 
+def accepted_ahead(job: Job, now: float) -> bool:
+    """Whether a queued job waits for the clock, which was set back, to be where it was."""
+    delay = job.due_at - job.created_at
+    return job.status == "queued" and delay >= 0 and now + delay < job.created_at
+
+
 def _requeue(job: Job, now: float) -> Job:
+    if accepted_ahead(job, now):
+        return replace(job, due_at=now + job.due_at - job.created_at, version=job.version + 1)
     if job.status not in ("failed", "cancelled"):
         raise NotAllowed(f"job {job.id} is {job.status}: only failed or cancelled jobs run again")
     return replace(_queued(job, now), attempt=0, finished_at=None, expires_at=None, failure=None)

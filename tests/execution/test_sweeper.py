@@ -153,6 +153,59 @@ def test_expired_jobs_fail(tmp_path: Path) -> None:
     _run(tmp_path, scenario)
 
 
+async def _accepted(store: MemoryStore, at: float, delay: float = 0.0) -> Job:
+    job = Job(id=new_id(), task="t", arguments="{}", created_at=at, due_at=at + delay)
+    await store.accept([job])
+    return job
+
+
+@pytest.mark.parametrize("at_start", [False, True], ids=["while it runs", "before the start"])
+def test_jobs_do_not_wait_for_a_clock_that_was_set_back(tmp_path: Path, at_start: bool) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        late = 1_800_000_000.0
+        if not at_start:
+            await sweeper.sweep(late)
+        at_once = await _accepted(store, late)
+        delayed = await _accepted(store, late, 60.0)
+        running = await _running_at(store, late)
+        early = late - 3600.0
+        if not at_start:  # the newest job does not tell
+            await _accepted(store, early - 1)
+        await sweeper.sweep(early)
+        await sweeper.sweep(early + 1)
+        assert (await _look(store, at_once)).due_at == early
+        assert (await _look(store, delayed)).due_at == early + 60.0
+        assert [event.kind for event in await store.events({at_once.id: -1}, limit=9)] == [
+            "accepted",
+            "requeued",
+        ]
+        claimed = await store.claim("w", ["default"], now=early + 1, until=early + 31, limit=9)
+        assert at_once.id in {job.id for job in claimed}
+        assert await _look(store, running) == running, "its worker ends it, whatever the clock says"
+
+    _run(tmp_path, scenario)
+
+
+async def _running_at(store: MemoryStore, at: float) -> Job:
+    job = Job(id=new_id(), task="t", arguments="{}", created_at=at, due_at=at, priority=9)
+    await store.accept([job])
+    (claimed,) = await store.claim(
+        str(WorkerName.own()), ["default"], now=at, until=at + LEASE, limit=1
+    )
+    return claimed
+
+
+def test_a_clock_that_goes_on_changes_no_job(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        now = 1_800_000_000.0
+        at_once, delayed = await _accepted(store, now + 0.9), await _accepted(store, now, 60.0)
+        for seconds in (0.0, 1.0, 7200.0):
+            await sweeper.sweep(now + seconds)
+        assert [await _look(store, job) for job in (at_once, delayed)] == [at_once, delayed]
+
+    _run(tmp_path, scenario)
+
+
 def test_names_of_workers() -> None:
     own = WorkerName.own()
     assert WorkerName.parse(str(own)) == own

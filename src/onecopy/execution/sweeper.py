@@ -30,12 +30,16 @@ from onecopy.jobs import (
     Lose,
     NotAllowed,
     Release,
+    Requeue,
+    accepted_ahead,
 )
 from onecopy.stores import Filter
 
 LEASE: Final = 30.0
 """Seconds that a worker's right to an attempt lasts without being lengthened."""
 _MOST: Final = 10_000
+_CLOCKS_DIFFER: Final = 1.0
+"""Seconds by which a job may be from the future with all clocks right."""
 _logger = logging.getLogger("onecopy.jobs")
 
 type PolicyOf = Callable[[str], RetryPolicy]
@@ -49,11 +53,14 @@ class Sweeper:
         self._policy_of = policy_of
         self._gone: dict[str, float] = {}
         """When workers were first seen to be gone whose supervisor runs."""
+        self._swept_at: float | None = None
 
     async def sweep(self, now: float | None = None) -> None:
         """Look once at what is overdue; wake workers for what is due."""
         at = time.time() if now is None else now
         store = self._runtime.store
+        if await self._clock_was_set_back(at):
+            await self._follow_clock(at)
         overdue = await store.overdue(now=at)
         kept: set[str] = set()
         for job in overdue:
@@ -66,6 +73,26 @@ class Sweeper:
         if kept:
             await store.extend(sorted(kept), until=at + LEASE)
         await store.prune(now=at)
+
+    async def _clock_was_set_back(self, now: float) -> bool:
+        """Whether it was since the last sweep; at the first, whether jobs are from the future."""
+        before, self._swept_at = self._swept_at, now
+        if before is not None:
+            return now < before
+        newest = await self._runtime.store.find(Filter(limit=1))
+        return bool(newest) and newest[0].created_at > now + _CLOCKS_DIFFER
+
+    async def _follow_clock(self, now: float) -> None:
+        """Have jobs run that would wait for the clock to be where it was when they were accepted.
+
+        Their delays count from now. A retry that is due long after its job was accepted waits.
+        """
+        which = Filter(statuses=["queued"], created_after=now + _CLOCKS_DIFFER, limit=_MOST)
+        ahead = [job for job in await self._runtime.store.find(which) if accepted_ahead(job, now)]
+        for job in ahead:
+            await self._apply(job, Requeue(), now)
+        if ahead:
+            _logger.warning("the clock was set back: %s jobs wait no longer for it", len(ahead))
 
     async def bury(self, now: float | None = None) -> None:
         """End the attempts of workers of this host that are gone, before their lease is over."""
