@@ -11,7 +11,7 @@ import pytest
 
 from tests.load import Load
 from tests.running import Service, alive, service, wait_until
-from tests.server.jobs_app import Jobs
+from tests.server.jobs_app import TASKS, Jobs
 
 
 def _everyone(run: Service) -> list[int]:
@@ -192,3 +192,20 @@ def test_jobs_that_end_their_worker_at_once_keep_no_service_from_starting(tmp_pa
     with service(tmp_path, "leaves:app", *options, environment={"START": "2"}) as run:
         for found in map(Jobs(run).wait, ids):
             assert (found["status"], found["attempt"]) == ("failed", 2)
+
+
+def test_jobs_claimed_ahead_by_a_worker_that_dies_are_run_and_do_not_count(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(TASKS)
+    with service(tmp_path, "work:app", "--workers", "1", "--job-workers", "1") as run:
+        jobs = Jobs(run)
+        jobs.submit("block", seconds=1)
+        jobs.wait_for_note(lambda note: note.startswith("begin"))
+        for _ in range(50):  # Short ones, so that what follows is claimed ahead.
+            jobs.submit("mark", text="before")
+        crash = jobs.submit("crash")
+        after = [jobs.submit("mark", text="after") for _ in range(50)]
+        assert jobs.wait(crash)["error"]["message"] == "its worker was killed by SIGSEGV"
+        for found in map(jobs.wait, after):
+            assert (found["status"], found["attempt"]) == ("succeeded", 1)
+        assert jobs.notes().count("after") == 50
+        assert any("released" in jobs.kinds(job) for job in after)
