@@ -17,6 +17,8 @@ from onecopy.execution.ports import Call
 from tests.running import Service, alive, service, wait_until
 from tests.server.jobs_app import TASKS, Jobs
 
+LATE = 10.0
+"""Seconds that nothing takes on a busy machine, and a third of what it takes to miss a lease."""
 OPTIONS = ["work:app", "--workers", "2", "--no-access-log"]
 
 
@@ -66,8 +68,8 @@ def test_retries_back_off_until_it_succeeds(jobs: Jobs) -> None:
     kinds = ["accepted", "claimed", "retry", "claimed", "retry", "claimed", "succeeded"]
     assert jobs.kinds(job["id"]) == kinds
     first, second, third = (float(note.split()[1]) for note in jobs.notes())
-    assert 0.025 <= second - first < 1
-    assert 0.05 <= third - second < 1
+    assert 0.025 <= second - first < LATE
+    assert 0.05 <= third - second < LATE
 
 
 def test_attempts_are_bounded_and_the_last_failure_is_told(jobs: Jobs) -> None:
@@ -88,13 +90,13 @@ def test_failures_that_another_try_would_not_mend(jobs: Jobs, task: str, message
 def test_a_task_says_when_to_try_again(jobs: Jobs) -> None:
     assert jobs.do("later")["attempt"] == 2
     first, second = (float(note.split()[1]) for note in jobs.notes())
-    assert 0.7 <= second - first < 2
+    assert 0.7 <= second - first < LATE
 
 
 def test_delay(jobs: Jobs) -> None:
     waited, was_queued = jobs.run.get("/delayed")
     assert was_queued
-    assert 0.6 <= waited < 1.5
+    assert 0.6 <= waited < LATE
 
 
 def test_priorities_and_queues(work: Path) -> None:
@@ -177,7 +179,7 @@ def test_killed_worker_is_known_at_once(jobs: Jobs) -> None:
     os.kill(pid, signal.SIGKILL)
     began = time.monotonic()
     found = jobs.wait(job)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LATE
     assert found["error"]["type"] == "WorkerLost"
     assert "was killed by SIGKILL" in found["error"]["message"]
     assert not any(note.startswith("end") for note in jobs.notes())
@@ -216,7 +218,7 @@ def test_cancel_while_it_runs(jobs: Jobs, task: str) -> None:
     status, _ = jobs.ask("DELETE", f"/jobs/{job}")
     assert status == 202
     assert jobs.wait(job)["status"] == "cancelled"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LATE
     assert jobs.kinds(job) == ["accepted", "claimed", "cancelling", "cancelled"]
     assert ("nap cancelled" in jobs.notes()) == (task == "nap")
 
