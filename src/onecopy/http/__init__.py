@@ -2,17 +2,22 @@
 
 endpoint.py         `task.endpoint`: accepts a job for each POST
 routes.py           look, wait, fetch the result, cancel
+events.py           the routes of events
+sse.py              Server-Sent Events
+streams.py          all open streams: silence, clients that do not read, the end of the server
+outlet.py           what is to be sent on one of them
+position.py         how far one has come: its Last-Event-ID
 outcome.py          the outcome of an attempt that goes on elsewhere
 callbacks.py        who asks to be told how a job ended
 webhook_key.py      the public key that webhooks are verified with
 browser.py          `client.js`: sends and follows jobs from a page
 answers.py          what they have in common
-router.py           a router that requests for other routes pass at once
+router.py           a router that requests for other routes pass at once; answers that stay
 body.py             the body of a request
 preferences.py      the Prefer and Idempotency-Key headers
 problems.py         RFC 9457: every error, each with a type that stays
 pointers.py         from pydantic's faults to JSON Pointers
-openapi.py          what OpenAPI says of all this
+openapi.py          what OpenAPI says of all this; openapi_events.py of events
 webhook_openapi.py  and of callbacks
 """
 

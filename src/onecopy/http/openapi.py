@@ -149,7 +149,7 @@ def _job(description: str, example: Described, *headers: Described) -> Described
     return {"description": description, "content": content, "headers": merged}
 
 
-def _problems(*kinds: Kind) -> Responses:
+def problems(*kinds: Kind) -> Responses:
     """The answers with problems, one for each status."""
     answers: Responses = {}
     for kind in kinds:
@@ -174,7 +174,7 @@ def _problems(*kinds: Kind) -> Responses:
 
 LOOK: Final[Responses] = {
     200: _job("The job", JOB),
-    **_problems(Kind.JOB_UNKNOWN, Kind.UNAVAILABLE),
+    **problems(Kind.JOB_UNKNOWN, Kind.UNAVAILABLE),
 }
 RESULT: Final[Responses] = {
     200: {
@@ -182,16 +182,16 @@ RESULT: Final[Responses] = {
         "content": {"application/json": {"schema": {}, "example": _DONE["result"]}},
     },
     202: _job("It is not final yet", JOB, _LOCATION, _RETRY_AFTER),
-    **_problems(Kind.JOB_UNKNOWN, Kind.JOB_FAILED, Kind.JOB_CANCELLED, Kind.UNAVAILABLE),
+    **problems(Kind.JOB_UNKNOWN, Kind.JOB_FAILED, Kind.JOB_CANCELLED, Kind.UNAVAILABLE),
 }
 CANCEL: Final[Responses] = {
     200: _job("It was final already: nothing changes", _DONE),
     202: _job("It is cancelled, or is going to be", _CANCELLED),
-    **_problems(Kind.JOB_UNKNOWN, Kind.UNAVAILABLE),
+    **problems(Kind.JOB_UNKNOWN, Kind.UNAVAILABLE),
 }
 OUTCOME: Final[Responses] = {
     200: _job("It is recorded", _DONE),
-    **_problems(
+    **problems(
         Kind.JSON_INVALID,
         Kind.TOKEN_REFUSED,
         Kind.JOB_UNKNOWN,
@@ -240,7 +240,7 @@ OUTCOME_REQUEST: Final[Described] = {
 _ACCEPT: Final[Responses] = {
     200: _job("With `Prefer: wait`: the job is final", _DONE, _LOCATION),
     202: _job("The job is accepted and will be run", JOB, _LOCATION, _RETRY_AFTER),
-    **_problems(
+    **problems(
         Kind.JSON_INVALID,
         Kind.KEY_INVALID,
         Kind.BODY_TOO_LARGE,
@@ -254,7 +254,7 @@ _ACCEPT: Final[Responses] = {
 }
 
 
-WEBHOOK_KEY: Final[Responses] = {**KEY, **_problems(Kind.UNAVAILABLE)}
+WEBHOOK_KEY: Final[Responses] = {**KEY, **problems(Kind.UNAVAILABLE)}
 
 
 def marked(task: Task[..., Any]) -> str:

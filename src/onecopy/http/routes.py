@@ -1,6 +1,5 @@
 """The routes of jobs: look, wait, fetch the result, cancel."""
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Final
 
@@ -11,14 +10,13 @@ from starlette.responses import Response
 from onecopy.errors import JobNotFound, OneCopyError
 from onecopy.http import openapi
 from onecopy.http.answers import Asked
+from onecopy.http.events import ID, add_events
 from onecopy.http.options import HttpOptions
 from onecopy.http.problems import Kind, Problem
 from onecopy.http.router import JobRouter
 from onecopy.jobs import Job
 from onecopy.representation import error_of
 from onecopy.tasks import Tasks
-
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _Id = Annotated[str, Path(description="The job's id", examples=[openapi.JOB["id"]])]
 _WAITS: Final[dict[str, Any]] = {"parameters": [openapi.PREFER]}
@@ -27,6 +25,7 @@ _WAITS: Final[dict[str, Any]] = {"parameters": [openapi.PREFER]}
 def router(tasks: Tasks, options: HttpOptions, dependencies: Sequence[params.Depends]) -> APIRouter:
     """Return the routes of the jobs of these tasks."""
     routes = JobRouter(prefix=options.prefix, dependencies=list(dependencies), tags=["jobs"])
+    add_events(routes, tasks, options)
 
     def guarded(
         answer: Callable[[Asked, str], Awaitable[Response]], request: Request, job: str
@@ -59,7 +58,7 @@ async def _guard(
     answer: Callable[[Asked, str], Awaitable[Response]], asked: Asked, job: str
 ) -> Response:
     try:
-        if not _ID.fullmatch(job):
+        if not ID.fullmatch(job):
             raise JobNotFound(job)
         return await answer(asked, job)
     except Problem as problem:

@@ -31,14 +31,27 @@ type App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class AnnounceClose:
-    """Wraps the app: once `draining`, HTTP/1 answers say `Connection: close` (RFC 9112, 9.6)."""
+    """Wraps the app: once `draining`, HTTP/1 answers say `Connection: close` (RFC 9112, 9.6).
+
+    Answers that would stay for long find it in their scope's `extensions`, as `onecopy.draining`.
+    on_draining: called when it begins.
+    """
 
     def __init__(self, app: App) -> None:
         self._app = app
         self.draining = False
+        self.on_draining: list[Callable[[], None]] = []
+
+    def drain(self) -> None:
+        """Announce it from now on, and tell who wants to know."""
+        self.draining = True
+        for callback in self.on_draining:
+            callback()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Pass everything on, and look at the start of an answer."""
+        if scope["type"] != "lifespan":
+            scope["extensions"] = {**(scope.get("extensions") or {}), "onecopy.draining": self}
         if scope["type"] != "http" or not scope["http_version"].startswith("1"):
             await self._app(scope, receive, send)
             return
@@ -188,7 +201,7 @@ class WebServer(Server):
         self._scoreboard.set_accepting(self._slot, False)
         for acceptor in self._acceptors:
             await acceptor.stop()
-        self._announce.draining = True
+        self._announce.drain()
         if self._patient:
             await self._wait_for_idle_connections()
         await super().shutdown(sockets=[])

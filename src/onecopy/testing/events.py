@@ -6,6 +6,6 @@ def connect(self) -> Callable[[], AbstractAsyncContextManager[MyTransport]]:
 return ...      # a Transport: `follow`, and the `runtime` that its jobs are in
 """
 
-from onecopy.testing._events import EventsContract, Told, Transport
+from onecopy.testing._events import EventsContract, Life, Told, Transport
 
-__all__ = ["EventsContract", "Told", "Transport"]
+__all__ = ["EventsContract", "Life", "Told", "Transport"]

@@ -1,0 +1,190 @@
+"""Streams of events while the service is reloaded, stopped, or loses a worker."""
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.http.event_source import Browser
+from tests.running import DEADLINE, Service, service, wait_until
+from tests.server.jobs_app import Jobs
+
+APP = """
+import asyncio, os
+from fastapi import FastAPI
+from onecopy import OneCopy, Progress
+
+shared = OneCopy()
+app = FastAPI()
+shared.install(app)
+
+@shared.task(retries=1)
+async def steps(pause: float, progress: Progress) -> int:
+    for number in progress.track(range(20)):
+        await asyncio.sleep(pause)
+    while not os.path.exists("end"):
+        progress.update(20, 20)
+        await asyncio.sleep(pause)
+    return 20
+
+app.post("/steps")(steps.endpoint)
+"""
+KEEP_ALIVE = 1
+OPTIONS = (
+    *("steps:app", "--workers", "2", "--job-workers", "1", "--no-access-log"),
+    *("--timeout-keep-alive", str(KEEP_ALIVE)),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "steps.py").write_text(APP)
+    return tmp_path
+
+
+def follow_through(
+    folder: Path, count: int, disturb: Callable[[Service], Coroutine[Any, Any, None]]
+) -> list[Browser]:
+    """Follow a job with many streams, disturb the service, and check that all is told once."""
+
+    async def scenario(run: Service, job: str) -> list[Browser]:
+        browsers = [Browser(f"http://127.0.0.1:{run.port}", job) for _ in range(count)]
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            following = [tasks.create_task(each.follow()) for each in browsers]
+            while not all(each.told for each in browsers):  # noqa: ASYNC110  they do not say so
+                await asyncio.sleep(0.02)
+            await disturb(run)
+            (folder / "end").touch()
+        for told in (each.result() for each in following):
+            assert [event["number"] for event in told] == [*range(len(told))]
+            assert told[-1]["kind"] == "succeeded", run.log
+        return browsers
+
+    with service(folder, *OPTIONS) as run:
+        browsers = asyncio.run(scenario(run, Jobs(run).submit("steps", pause=0.05)))
+        assert run.stop() == 0
+        assert "Traceback" not in run.log
+        return browsers
+
+
+def test_a_reload_has_all_streams_reconnect_and_waits_for_none(folder: Path) -> None:
+    async def disturb(run: Service) -> None:
+        old = run.pids("web")
+        began = time.monotonic()
+        run.signal(signal.SIGHUP)
+        await asyncio.to_thread(run.wait_for_log, "generation 2 serves")
+        await asyncio.to_thread(wait_until, lambda: not set(old) & set(run.pids("web")))
+        # The drain waits for idle connections, and for nothing else.
+        assert time.monotonic() - began < KEEP_ALIVE + 5
+
+    for browser in follow_through(folder, 40, disturb):
+        # Told to come again once, and then told everything.
+        assert browser.answers == [200, 200, 204]
+        assert browser.pauses[0] < 3
+
+
+def test_a_web_worker_that_is_killed_takes_nothing_with_it(folder: Path) -> None:
+    async def disturb(run: Service) -> None:
+        killed = run.pids("web")[0]
+        os.kill(killed, signal.SIGKILL)
+        await asyncio.to_thread(wait_until, lambda: killed not in run.pids("web"))
+
+    browsers = follow_through(folder, 200, disturb)
+    again = [browser for browser in browsers if browser.answers == [200, 200, 204]]
+    assert 40 < len(again) < 160, "connections spread over both workers"
+    assert all(browser.answers == [200, 204] for browser in browsers if browser not in again)
+
+
+def test_a_restart_of_the_whole_service_is_resumed(folder: Path) -> None:
+    port = _free_port()
+    options = (*OPTIONS, "--port", str(port))
+
+    async def scenario() -> None:
+        with service(folder, *options) as run:
+            job = Jobs(run).submit("steps", pause=0.05)
+            browser = Browser(f"http://127.0.0.1:{port}", job)
+            following = asyncio.create_task(browser.follow())
+            while len(browser.told) < 4:  # noqa: ASYNC110  it does not say so
+                await asyncio.sleep(0.02)
+            run.kill()
+            (folder / "end").touch()
+        with service(folder, *options) as run:
+            told = await asyncio.wait_for(following, DEADLINE)
+        assert [event["number"] for event in told] == [*range(len(told))]
+        kinds = [event["kind"] for event in told if event["kind"] != "progress"]
+        assert kinds == ["accepted", "claimed", "retry", "claimed", "succeeded"]
+
+    asyncio.run(scenario())
+
+
+def test_progress_is_thinned_and_the_last_is_kept(folder: Path) -> None:
+    (folder / "end").touch()
+    with service(folder, *OPTIONS) as run:
+        job = Jobs(run).submit("steps", pause=0.02)
+        told = asyncio.run(Browser(f"http://127.0.0.1:{run.port}", job).follow())
+    progress = [event["progress"] for event in told if event["kind"] == "progress"]
+    assert 2 <= len(progress) <= 8
+    assert progress[-1] == {"done": 20, "total": 20, "message": None}
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
+def test_other_servers_stop_though_streams_are_open(folder: Path, server: str) -> None:
+    port = _free_port()
+    command = {
+        "uvicorn": ["uvicorn", "steps:app", "--port", str(port)],
+        "gunicorn": ["gunicorn", "steps:app", "-b", f"127.0.0.1:{port}", "-k",
+                     "uvicorn_worker.UvicornWorker", "--graceful-timeout", "20"],
+    }[server]  # fmt: skip
+    log = folder / "log"
+
+    async def scenario(process: subprocess.Popen[bytes]) -> None:
+        await asyncio.to_thread(wait_until, lambda: _answers(port), what=server)
+        browser = Browser(f"http://127.0.0.1:{port}", await asyncio.to_thread(_submit, port))
+        following = asyncio.create_task(browser.follow())
+        while not browser.told:  # noqa: ASYNC110  it does not say so
+            await asyncio.sleep(0.02)
+        began = time.monotonic()
+        process.terminate()
+        code = await asyncio.to_thread(process.wait, DEADLINE)
+        assert time.monotonic() - began < 8
+        assert code in (0, -signal.SIGTERM)
+        following.cancel()
+
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=folder, stdout=output, stderr=output
+        )
+        try:
+            asyncio.run(scenario(process))
+        finally:
+            process.kill()
+            process.wait()
+    assert "Traceback" not in log.read_text()
+
+
+def _submit(port: int) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    with contextlib.closing(connection):
+        connection.request("POST", "/steps", '{"pause": 1}', {"content-type": "application/json"})
+        return json.loads(connection.getresponse().read())["id"]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
