@@ -170,7 +170,8 @@ async def test_events_go_on_after_each_break(proxy: Proxy) -> None:
         assert (kinds[0], kinds[-1]) == ("accepted", "succeeded")
         assert kinds.count("progress") > 4
         assert events[-1].data["result"] == 40
-        assert proxy.connections > 3
+        # One that sent the job, one that was cut, one that went on.
+        assert proxy.connections >= 3
         assert [event.number async for event in job.events(after=2)] == numbers[3:]
         assert [event async for event in job.events(after=numbers[-1])] == []
 

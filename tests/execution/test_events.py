@@ -19,8 +19,8 @@ from typing import Any, override
 import pytest
 
 from onecopy.engines.local import LocalEngine
-from onecopy.execution import hub
-from onecopy.execution.events import News
+from onecopy.execution.events import News, events_of
+from onecopy.execution.hub import Hub
 from onecopy.execution.runtime import Runtime
 from onecopy.jobs import Advance, Cancel, Event, Job, Progress, Succeed, new_id
 from onecopy.stores import Store, Unavailable, change_one
@@ -327,13 +327,26 @@ def test_a_job_that_is_deleted_after_its_end_was_missed(tmp_path: Path) -> None:
     _run(tmp_path, scenario)
 
 
-def test_nothing_is_asked_while_nobody_follows(tmp_path: Path) -> None:
-    async def scenario(runtime: Runtime, store: Counting) -> None:
-        job, token = await _begun(runtime)
-        await runtime.change(job, Succeed(token, "1"))
-        assert [event.kind async for event in runtime.events(job, 1)] == ["succeeded"]
-        store.asked = 0
-        await asyncio.sleep(hub.LOOK_AGAIN * 1.5)
-        assert store.asked == 0
+def test_nothing_is_asked_or_heard_of_while_nobody_follows(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        store, engine = Counting(), LocalEngine(str(tmp_path))
+        runtime = Runtime(store, engine, str(tmp_path))
+        await runtime.open()
+        shared = Hub(store, engine.changes, look_again=0.02, linger=0.5)
+        before = asyncio.all_tasks()
+        for _ in range(2):
+            job, token = await _begun(runtime)
+            await runtime.change(job, Succeed(token, "1"))
+            kinds = [event.kind async for event in events_of(shared.follow, job, 1)]
+            assert kinds == ["succeeded"]
+            assert len(asyncio.all_tasks() - before) == 2
+            store.asked = 0
+            await asyncio.sleep(0.2)
+            assert store.asked == 0
+            while asyncio.all_tasks() - before:  # noqa: ASYNC110  they do not say so
+                await asyncio.sleep(0.01)
+            assert [name for name in os.listdir(tmp_path) if name.startswith("ear-")] == []
+        await shared.close()
+        await runtime.close()
 
-    _run(tmp_path, scenario)
+    asyncio.run(scenario())

@@ -26,7 +26,7 @@ class _Broken(Exception):
 async def follow(
     http: httpx.AsyncClient, job: str, url: str, *, after: int, patience: float
 ) -> AsyncIterator[Event]:
-    """Yield the events of a job with numbers over `after`, until it is final; none twice.
+    """Yield the events of a job with numbers over `after`, until it has ended; none twice.
 
     Raises JobNotFound, ServiceUnreachable, RequestRefused.
     """
@@ -37,8 +37,6 @@ async def follow(
                 after = event.number
                 tries.begin_anew()
                 yield event
-                if event.final:
-                    return
             return
         except _Broken as broken:
             if not await tries.wait(broken.wait):
@@ -46,12 +44,16 @@ async def follow(
 
 
 async def _stream(http: httpx.AsyncClient, job: str, url: str, after: int) -> AsyncIterator[Event]:
-    """Yield what one connection brings. Raises _Broken unless nothing will follow any more."""
+    """Yield what one connection brings. Raises _Broken unless nothing will follow any more.
+
+    A final event is the last one only if the stream ends there: the job may have been run again.
+    """
     headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
     if after >= 0:
         headers["Last-Event-ID"] = str(after)
     timeout = httpx.Timeout(http.timeout.connect, read=_SILENCE)
     retry: float | None = None
+    final = False
     try:
         async with http.stream("GET", url, headers=headers, timeout=timeout) as response:
             if response.status_code == 204:
@@ -60,10 +62,14 @@ async def _stream(http: httpx.AsyncClient, job: str, url: str, after: int) -> As
             async for sent in EventSource(response).aiter_sse():
                 retry = retry if sent.retry is None else sent.retry / 1000
                 if sent.data:
-                    yield read_event(sent.data)
+                    event = read_event(sent.data)
+                    final = event.final
+                    yield event
     except httpx.TransportError as error:
-        raise _Broken(in_words(error), retry) from None
-    raise _Broken("the stream of events ended before the job did", retry)
+        if not final:
+            raise _Broken(in_words(error), retry) from None
+    if not final:
+        raise _Broken("the stream of events ended before the job did", retry)
 
 
 async def _must_stream(response: httpx.Response, job: str) -> None:

@@ -6,7 +6,6 @@ told no more until it has room, and then gets a page of its own.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
@@ -26,6 +25,8 @@ _QUERIES_UNTIL_THEN: Final = 4
 """Such queries in that time: where more jobs are followed, each waits for its turn."""
 _RETRY: Final = 0.5
 """Seconds until the store, or the engine, is tried again."""
+_LINGER: Final = 10.0
+"""Seconds for which changes are heard of when nobody follows a job any more."""
 _TOLD_AT_ONCE: Final = 200
 """Listeners that are told before the event loop does something else."""
 
@@ -78,15 +79,18 @@ class Hub:
         changes: Callable[[], AsyncIterator[str]],
         *,
         look_again: float = LOOK_AGAIN,
+        linger: float = _LINGER,
     ) -> None:
         """Take a store, and what follows changes: `Engine.changes`.
 
         look_again: seconds after which the store is asked about a job of which nothing was heard.
+        linger: seconds for which changes are heard of when nobody follows a job any more.
         """
         self._store = store
         self._changes = changes
         self._patience = look_again
         self._pace = look_again / _QUERIES_UNTIL_THEN
+        self._linger = linger
         self._places = Places()
         self._news: set[str] = set()
         self._behind: Groups = {}
@@ -113,7 +117,7 @@ class Hub:
 
         So one who looks at the job after this call, and waits unless it is final, misses no end.
         """
-        if self._places.first_look() is None:
+        if not self._places:
             self._wake.set()  # so that it is looked at again from now on
         place = Place(self, job, 0, listener, end_only=True)
         self._places.add(place, self._now())
@@ -130,6 +134,8 @@ class Hub:
         """Tell a listener no more."""
         place.state = "ended"
         self._places.discard(place)
+        if not self._places:
+            self._wake.set()
 
     async def close(self) -> None:
         """Let go, and say so to all who listen."""
@@ -163,8 +169,7 @@ class Hub:
             await asyncio.sleep(_RETRY)
 
     async def _go_round(self) -> None:
-        while True:
-            await self._until_due()
+        while await self._until_due():
             try:
                 await self._look_at_news()
                 await self._look_at_behind()
@@ -176,18 +181,30 @@ class Hub:
                 _logger.exception("events cannot be told")
                 await asyncio.sleep(_RETRY)
 
-    async def _until_due(self) -> None:
-        if not self._news and not self._behind:
+    async def _until_due(self) -> bool:
+        """Wait until there is something to look at; return False if nobody follows any more."""
+        while not self._news and not self._behind:
             self._wake.clear()
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout_at(self._again_at()):
                     await self._wake.wait()
+            except TimeoutError:
+                if not self._places:
+                    self._rest()
+                return bool(self._places)
+        return True
 
-    def _again_at(self) -> float | None:
+    def _again_at(self) -> float:
         looked_at = self._places.first_look()
         if looked_at is None:
-            return None
+            return self._now() + self._linger
         return max(looked_at + self._patience, self._looked_again_at + self._pace)
+
+    def _rest(self) -> None:
+        """Hear of nothing until somebody follows a job again."""
+        for task in self._work[1:]:
+            task.cancel()
+        self._work = []
 
     async def _look_at_news(self) -> None:
         """Look at jobs that are said to have changed."""

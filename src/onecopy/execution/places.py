@@ -54,10 +54,16 @@ class _Followed:
 
 
 class Places:
-    """All places, by job; and when each job was looked at, by whatever clock."""
+    """All places, by job, and when each job was looked at, by whatever clock.
+
+    Its length is the number of jobs.
+    """
 
     def __init__(self) -> None:
         self._followed: dict[str, _Followed] = {}  # first, what was looked at the longest ago
+
+    def __len__(self) -> int:
+        return len(self._followed)
 
     def __contains__(self, job: str) -> bool:
         return job in self._followed

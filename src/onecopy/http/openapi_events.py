@@ -43,12 +43,22 @@ _IDS: Final[dict[str, Any]] = {
     "example": "h1bDvKzXqQmW2yT5sLrNcEuG,Zq0pVfZ3m1sYbU7cQeJwTgRa",
 }
 
+_EVENT: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "One event of the stream.",
+    "properties": {
+        "id": {"type": "string", "pattern": r"^(-|[0-9]+)(\.(-|[0-9]+))*$"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+    "required": ["id", "data"],
+}
+
 ONE: Final[dict[str, Any]] = {"parameters": [_LAST, _AFTER]}
 SEVERAL: Final[dict[str, Any]] = {"parameters": [_IDS, _LAST, _AFTER]}
 EVENTS: Final[openapi.Responses] = {
     200: {
         "description": "Events as they happen. The stream ends after the last one.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}, "example": _EXAMPLE}},
+        "content": {"text/event-stream": {"schema": _EVENT, "example": _EXAMPLE}},
     },
     204: {"description": "All was told already: do not come again"},
     **openapi.problems(Kind.EVENT_ID_INVALID, Kind.IDS_INVALID, Kind.JOB_UNKNOWN, Kind.UNAVAILABLE),

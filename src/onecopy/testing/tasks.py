@@ -123,7 +123,7 @@ class MemoryRuntime:
         """Run what is due, and tell a listener what happens; no time passes."""
         loop = asyncio.get_running_loop()
         if loop not in self._hubs:
-            self._hubs[loop] = Hub(_RunFirst(self), _silence, look_again=_LOOK_AGAIN)
+            self._hubs[loop] = Hub(_RunFirst(self), _silence, look_again=_LOOK_AGAIN, linger=0)
         return self._hubs[loop].follow(job, after, listener)
 
     async def cancel(self, job: str) -> Job:
