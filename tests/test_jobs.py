@@ -135,7 +135,7 @@ TABLE: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("cancelling", "cancelled"): ("cancelled", "cancelled"),
     ("cancelling", "advance"): ("running", "progress"),
     ("cancelling", "log"): ("running", "log"),
-    ("cancelling", "elsewhere"): ("running", "elsewhere"),
+    ("cancelling", "elsewhere"): ("cancelled", "cancelled"),
     ("cancelling", "cancel"): ("running", "same"),
     ("succeeded", "cancel"): ("succeeded", "same"),
     ("failed", "cancel"): ("failed", "same"),
@@ -190,6 +190,7 @@ def test_an_outcome_from_elsewhere_has_the_same_token() -> None:
     assert left.lease == Lease("token", ELSEWHERE, NOW + 60)
     assert apply(left, CHANGES["succeed"], NOW + 50).status == "succeeded"
     assert apply(left, CHANGES["lose"], NOW + 60).status == "queued"
+    assert apply(left, Cancel(), NOW).status == "cancelled"
 
 
 def test_the_boundaries_of_due_and_expired() -> None:
@@ -335,7 +336,7 @@ def test_every_step_is_one_event_or_none() -> None:
             "lose": {"retry", "failed", "cancelled"},
             "release": {"released", "cancelled"},
             "log": {"log"},
-            "elsewhere": {"elsewhere"},
+            "elsewhere": {"elsewhere", "cancelled"},
             "cancelled": {"cancelled"},
             "advance": {"progress"},
             "cancel": {"cancelling", "cancelled"},

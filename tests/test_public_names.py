@@ -10,6 +10,7 @@ from onecopy import app, datasets, errors
 
 PUBLIC = {
     "Dataset",
+    "Elsewhere",
     "Failed",
     "JobContext",
     "JobHandle",

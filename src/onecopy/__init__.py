@@ -4,6 +4,7 @@ TYPE_CHECKING = False  # typing's, which the supervisor does not import
 if TYPE_CHECKING:
     from onecopy.app import OneCopy as OneCopy
     from onecopy.datasets import Dataset as Dataset
+    from onecopy.errors import Elsewhere as Elsewhere
     from onecopy.errors import Failed as Failed
     from onecopy.errors import Retry as Retry
     from onecopy.errors import TimeLimitReached as TimeLimitReached
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Dataset": "datasets",
+    "Elsewhere": "errors",
     "Failed": "errors",
     "JobContext": "tasks",
     "JobHandle": "tasks",
@@ -28,6 +30,7 @@ _HOMES = {
 
 __all__ = [
     "Dataset",
+    "Elsewhere",
     "Failed",
     "JobContext",
     "JobHandle",

@@ -28,6 +28,7 @@
     │       └── TimeLimitReached        an attempt took longer than its time limit
     ├── AttemptEnded                    raised by a task itself, to end its attempt
     │   ├── Retry                       and try again
+    │   ├── Elsewhere                   and have its outcome come from elsewhere
     │   └── Failed                      and not try again
     ├── ServiceError                    something about a service elsewhere, and its URL
     │   ├── ServiceUnreachable          it is away, and was for as long as one would wait
@@ -423,6 +424,24 @@ class Retry(AttemptEnded):
 
     def __str__(self) -> str:
         return f"the task asked to be tried again after {self.after:g} s"
+
+
+class Elsewhere(AttemptEnded):
+    """Raised by a task: the work goes on elsewhere, and its outcome will be reported from there.
+
+    Whoever has the attempt's token (`JobContext.token`) may report it, by
+    `POST /jobs/{id}/outcome`. The place in the worker is free meanwhile.
+
+    timeout: seconds after which the job fails if no outcome has come, or a timedelta.
+    """
+
+    def __init__(self, timeout: "float | timedelta" = 86400.0) -> None:
+        seconds = timeout if isinstance(timeout, (int, float)) else timeout.total_seconds()
+        super().__init__(float(seconds))
+        self.timeout = max(0.0, float(seconds))
+
+    def __str__(self) -> str:
+        return f"the outcome is to come from elsewhere within {self.timeout:g} s"
 
 
 class Failed(AttemptEnded):

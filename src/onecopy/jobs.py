@@ -307,6 +307,8 @@ def _of_attempt(job: Job, change: _OfAttempt, now: float) -> Job:
         case Log():
             return replace(job, version=job.version + 1)
         case Elsewhere(token, until):
+            if job.cancelling:
+                return _end(job, "cancelled", now)
             lease = Lease(token, ELSEWHERE, until)
             return replace(job, lease=lease, version=job.version + 1)
         case _:
@@ -356,7 +358,8 @@ def _claim(job: Job, lease: Lease, now: float) -> Job:
 def _cancel(job: Job, now: float) -> Job:
     if job.final or job.cancelling:
         return job
-    if job.status == "queued":
+    # What goes on elsewhere cannot be asked to end; its token is of no use from here on.
+    if job.status == "queued" or (job.lease is not None and job.lease.worker == ELSEWHERE):
         return _end(job, "cancelled", now)
     return replace(job, cancelling=True, version=job.version + 1)
 
@@ -448,7 +451,7 @@ def _kind(before: Job, change: Change, after: Job) -> tuple[Kind, dict[str, Any]
             return "progress", {"progress": asdict(progress)}
         case Log(_, lines):
             return "log", {"lines": [asdict(line) for line in lines]}
-        case Elsewhere(_, until):
+        case Elsewhere(_, until) if after.status == "running":
             return "elsewhere", {"until": until}
         case Requeue():
             return "requeued", {}

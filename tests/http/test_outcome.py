@@ -9,10 +9,14 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from standardwebhooks import Webhook
 
-from onecopy.jobs import Cancel, Elsewhere, Job, Release
+from onecopy import Elsewhere as OutcomeElsewhere
+from onecopy import JobContext, OneCopy
+from onecopy.jobs import Elsewhere, Job, Release
 from onecopy.stores import change_one
+from onecopy.testing.tasks import jobs_in_memory
 from tests.http.service import Service, service
 from tests.http.test_wire import problem
 
@@ -58,6 +62,35 @@ def signed(
         "webhook-signature": Webhook(secret).sign("msg_1", when, body),
         "content-type": "application/json",
     }
+
+
+def test_a_task_leaves_its_outcome_to_others() -> None:
+    tokens: list[str] = []
+    shared, app = OneCopy(), FastAPI()
+
+    @shared.task
+    def send_away(number: int, context: JobContext) -> int:
+        assert context.token not in repr(context)
+        tokens.append(context.token)
+        raise OutcomeElsewhere(timeout=60)
+
+    app.post("/send-away")(send_away.endpoint)
+    shared.install(app)
+    with jobs_in_memory(shared) as jobs:
+        running = Service(shared, app, jobs)
+        job = running.send("POST", "/send-away", json={"number": 1}).json()
+        assert jobs.run() == 1
+        assert running.send("GET", f"/jobs/{job['id']}").json()["status"] == "running"
+        headers = {"Authorization": f"Bearer {tokens[0]}"}
+        path = f"/jobs/{job['id']}/outcome"
+        problem(running.send("POST", path, headers, json={"result": "x"}), 422, "outcome-invalid")
+        assert running.send("POST", path, headers, json={"result": 2}).json()["result"] == 2
+
+
+def test_what_is_elsewhere_is_cancelled_at_once(geocoder: Service) -> None:
+    job = leave_to_others(geocoder)
+    assert geocoder.send("DELETE", f"/jobs/{job.id}").json()["status"] == "cancelled"
+    problem(report(geocoder, job, {"result": []}), 409, "job-final")
 
 
 def test_a_result_by_token(geocoder: Service) -> None:
@@ -142,13 +175,6 @@ def test_no_token_at_all(geocoder: Service) -> None:
 
 def test_an_unknown_job(geocoder: Service) -> None:
     problem(geocoder.send("POST", "/jobs/unknown/outcome", json={}), 404, "job-unknown")
-
-
-def test_a_cancelled_job(geocoder: Service) -> None:
-    job = leave_to_others(geocoder)
-    geocoder.wait(change_one(geocoder.jobs.store, job.id, Cancel(), now=time.time()))
-    response = report(geocoder, job, {"result": []})
-    assert response.status_code in (200, 409)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, cast
 
+from onecopy import errors
 from onecopy.errors import (
     Failed,
     JobCancelled,
@@ -12,7 +13,7 @@ from onecopy.errors import (
     user_traceback,
 )
 from onecopy.execution.policy import RetryPolicy
-from onecopy.jobs import Cancelled, Change, Fail, Failure, Job, Progress, Succeed
+from onecopy.jobs import Cancelled, Change, Elsewhere, Fail, Failure, Job, Progress, Succeed
 
 LARGEST_RESULT = 64 * 1024 * 1024
 """Bytes of a result's JSON; more belongs into a file or a dataset."""
@@ -44,6 +45,8 @@ def settle(job: Job, outcome: Outcome, policy: RetryPolicy, now: float) -> Chang
         return Cancelled(token)
     if isinstance(error, Retry):
         return Fail(token, describe(error.__cause__ or error), now + error.after)
+    if isinstance(error, errors.Elsewhere):
+        return Elsewhere(token, now + error.timeout)
     if isinstance(error, Failed) or not policy.wants(error):
         return Fail(token, describe(error))
     return Fail(token, describe(error), now + policy.delay(job.attempt))

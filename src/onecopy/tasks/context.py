@@ -27,6 +27,8 @@ class JobContext:
     deadline: datetime | None = None
     """When the attempt reaches its time limit, in UTC."""
     traceparent: str | None = None
+    token: str = field(default="", repr=False)
+    """The right to report this attempt's outcome from elsewhere: give it to nobody else."""
     cancellation: threading.Event = field(default=_NEVER, repr=False, compare=False)
     """Set when the job is to end."""
 

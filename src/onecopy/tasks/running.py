@@ -31,6 +31,7 @@ def prepare(
         max_attempts=job.max_attempts,
         deadline=_deadline(job),
         traceparent=job.traceparent,
+        token="" if job.lease is None else job.lease.token,
         cancellation=cancelled,
     )
     injected: dict[Any, object] = {Progress: Progress(note), JobContext: context}
