@@ -99,17 +99,19 @@ class OneCopy:
         dependencies: "Sequence[params.Depends]" = (),
         body_limit: int = 10 * 1024 * 1024,
         longest_wait: float = 60.0,
+        origins: Sequence[str] = (),
     ) -> None:
         """Give an app the routes of jobs, and describe the tasks' endpoints in its OpenAPI.
 
         prefix: of the routes. dependencies: the app's own checks, in front of them. body_limit:
         bytes that the body of a request for a job may have. longest_wait: seconds that
-        `Prefer: wait` is obeyed for.
+        `Prefer: wait` is obeyed for. origins: of pages that may open WebSockets, as in
+        `["https://app.example.com"]`, besides those of the same host.
         """
         from onecopy import http
 
         self._http = http.HttpOptions(
-            prefix=prefix, body_limit=body_limit, longest_wait=longest_wait
+            prefix=prefix, body_limit=body_limit, longest_wait=longest_wait, origins=tuple(origins)
         )
         http.install(app, self.tasks, self._http, dependencies)
 

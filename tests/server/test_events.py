@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from tests.http.event_source import Browser
 from tests.running import DEADLINE, Service, service, wait_until
@@ -92,6 +94,26 @@ def test_a_reload_has_all_streams_reconnect_and_waits_for_none(folder: Path) -> 
         # Told to come again once, and then told everything.
         assert browser.answers == [200, 200, 204]
         assert browser.pauses[0] < 3
+
+
+def test_a_reload_closes_sockets_with_a_reason(folder: Path) -> None:
+    with service(folder, *OPTIONS) as run:
+        job = Jobs(run).submit("steps", pause=0.05)
+        with connect(f"ws://127.0.0.1:{run.port}/jobs/{job}/ws", proxy=None) as socket:
+            last = json.loads(socket.recv())["number"]
+            run.signal(signal.SIGHUP)
+            with pytest.raises(ConnectionClosed) as closed:
+                while True:
+                    last = json.loads(socket.recv())["number"]
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1012
+        assert closed.value.rcvd.reason == "the server is restarted: connect again"
+        (folder / "end").touch()
+        url = f"ws://127.0.0.1:{run.port}/jobs/{job}/ws?after={last}"
+        with connect(url, proxy=None) as socket:
+            rest = [json.loads(message) for message in socket]
+        assert [event["number"] for event in rest] == [*range(last + 1, last + 1 + len(rest))]
+        assert rest[-1]["kind"] == "succeeded"
 
 
 def test_a_web_worker_that_is_killed_takes_nothing_with_it(folder: Path) -> None:

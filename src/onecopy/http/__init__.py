@@ -4,6 +4,8 @@ endpoint.py         `task.endpoint`: accepts a job for each POST
 routes.py           look, wait, fetch the result, cancel
 events.py           the routes of events
 sse.py              Server-Sent Events
+websocket.py        WebSockets
+wishes.py           what a client sends over one
 streams.py          all open streams: silence, clients that do not read, the end of the server
 outlet.py           what is to be sent on one of them
 position.py         how far one has come: its Last-Event-ID

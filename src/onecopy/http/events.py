@@ -1,12 +1,12 @@
-"""The routes of events: Server-Sent Events of one job, or of several."""
+"""The routes of events: Server-Sent Events and WebSockets, of one job or of several."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.websockets import WebSocket
 
 from onecopy.errors import JobNotFound, OneCopyError
 from onecopy.http import openapi_events as openapi
@@ -16,9 +16,10 @@ from onecopy.http.position import read_position
 from onecopy.http.problems import Kind, Problem
 from onecopy.http.router import StayingRoute
 from onecopy.http.sse import EventStream
+from onecopy.http.websocket import REFUSED, JobSocket, is_allowed
+from onecopy.http.wishes import ID
 from onecopy.tasks import Tasks
 
-ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST: Final = 100
 """Jobs that one stream follows: their ids have to fit into a URL."""
 
@@ -48,6 +49,35 @@ def add_events(routes: APIRouter, tasks: Tasks, options: HttpOptions) -> None:
             response_class=Response,
             route_class_override=StayingRoute,
         )
+    add_sockets(routes, tasks, options)
+
+
+def add_sockets(routes: APIRouter, tasks: Tasks, options: HttpOptions) -> None:
+    """Add the routes of WebSockets."""
+
+    async def follow_any(websocket: WebSocket) -> None:
+        await _converse(websocket, tasks, options)
+
+    async def follow_one(websocket: WebSocket, job: str) -> None:
+        await _converse(websocket, tasks, options, job)
+
+    routes.add_api_websocket_route("/ws", follow_any)
+    routes.add_api_websocket_route("/{job}/ws", follow_one)
+
+
+async def _converse(
+    websocket: WebSocket, tasks: Tasks, options: HttpOptions, job: str | None = None
+) -> None:
+    await websocket.accept()
+    if not is_allowed(websocket, options.origins):
+        await websocket.close(REFUSED, "pages of this origin may not connect")
+        return
+    try:
+        [after] = read_position(websocket.query_params.get("after") or "-", 1)
+    except ValueError:
+        await websocket.close(REFUSED, "`after` is no number of an event")
+        return
+    await JobSocket(websocket, tasks, job).stay(after)
 
 
 async def _answer(asked: Asked, jobs: list[str] | Problem) -> Response:

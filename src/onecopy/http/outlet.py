@@ -41,6 +41,11 @@ class Outlet:
         self.stuck_since = self.sent_at
         return False
 
+    async def sent(self) -> None:
+        """Wait until all is sent."""
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+
     def close(self) -> None:
         """Send nothing more."""
         if self._sending is not None:

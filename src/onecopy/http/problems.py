@@ -21,6 +21,7 @@ class Kind(Enum):
     KEY_INVALID = ("idempotency-key-invalid", 400, "The Idempotency-Key cannot be one")
     EVENT_ID_INVALID = ("event-id-invalid", 400, "The Last-Event-ID is not of this stream")
     IDS_INVALID = ("ids-invalid", 400, "These are no ids of jobs to follow")
+    MESSAGE_INVALID = ("message-invalid", 400, "The message is not understood")
     TOKEN_REFUSED = ("token-refused", 403, "This is not the token of the job's attempt")
     JOB_UNKNOWN = ("job-unknown", 404, "There is no such job")
     JOB_FAILED = ("job-failed", 404, "The job has failed and has no result")

@@ -10,10 +10,11 @@ from starlette.responses import Response
 from onecopy.errors import JobNotFound, OneCopyError
 from onecopy.http import openapi
 from onecopy.http.answers import Asked
-from onecopy.http.events import ID, add_events
+from onecopy.http.events import add_events
 from onecopy.http.options import HttpOptions
 from onecopy.http.problems import Kind, Problem
 from onecopy.http.router import JobRouter
+from onecopy.http.wishes import ID
 from onecopy.jobs import Job
 from onecopy.representation import error_of
 from onecopy.tasks import Tasks
