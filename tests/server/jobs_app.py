@@ -79,6 +79,13 @@ async def nap(seconds: float) -> int:
     note(f"end {os.getpid()}")
     return os.getpid()
 
+@shared.task(concurrency=2)
+async def few(seconds: float) -> int:
+    note(f"few-begin {os.getpid()}")
+    await asyncio.sleep(seconds)
+    note(f"few-end {os.getpid()}")
+    return os.getpid()
+
 @shared.task(timeout=0.5)
 def spin(kind: str) -> str:
     try:

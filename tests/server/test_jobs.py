@@ -406,10 +406,30 @@ def test_unknown_task_is_left_for_others(jobs: Jobs) -> None:
     job = jobs.run.get("/unknown?task=of.another.app")
     jobs.run.wait_for_log("no task 'of.another.app' here")
     assert jobs.do("mark", text="goes on")["status"] == "succeeded"
-    found = jobs.look(job)
-    assert found["status"] in ("queued", "running")
-    jobs.ask("DELETE", f"/jobs/{job}")
-    assert jobs.wait(job)["status"] == "cancelled"
+    wait_until(lambda: jobs.look(job)["status"] == "queued")
+    # Each worker learns once that it does not know the task, and claims it no more.
+    other = jobs.run.get("/unknown?task=of.another.app")
+    time.sleep(2)
+    kinds = jobs.kinds(job) + jobs.kinds(other)
+    assert kinds.count("claimed") == kinds.count("released") <= 4
+    for each in (job, other):
+        jobs.ask("DELETE", f"/jobs/{each}")
+        assert jobs.wait(each)["status"] == "cancelled"
+
+
+def test_a_task_has_so_many_attempts_at_a_time_as_it_says(jobs: Jobs) -> None:
+    ids = [jobs.submit("few", seconds=0.3) for _ in range(8)]
+    napping = jobs.submit("nap", seconds=0.01)
+    assert jobs.wait(napping)["status"] == "succeeded"
+    workers = [jobs.wait(job)["result"] for job in ids]
+    begun: dict[int, int] = dict.fromkeys(workers, 0)
+    most = 0
+    for note in jobs.notes():
+        kind, _, pid = note.partition(" ")
+        if kind in ("few-begin", "few-end"):
+            begun[int(pid)] += 1 if kind == "few-begin" else -1
+            most = max(most, *begun.values())
+    assert most == 2
 
 
 # Many.

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from onecopy.errors import JobCancelled, JobInterrupted, TimeLimitReached
 from onecopy.execution.attempt import Outcome, describe, settle
@@ -16,12 +16,11 @@ from onecopy.server.attempt import Attempt
 from onecopy.server.begun import Begun
 from onecopy.server.line import Line
 from onecopy.server.main_thread import MainThread
+from onecopy.server.passing_over import PassingOver
 from onecopy.server.recorder import Recorder
 from onecopy.server.time_limits import TimeLimits
 from onecopy.tasks import Task
 
-_NOT_OURS: Final = 1.0
-"""Seconds after which a job is given back whose task is not known here."""
 _logger = logging.getLogger("onecopy.jobs")
 
 
@@ -51,6 +50,9 @@ class Attempts:
         self.on_event_loop = 0
         """How many async tasks run."""
         self._none = asyncio.Event()
+        self.passing_over = PassingOver(tasks)
+        self.on_room: list[Callable[[], None]] = []
+        """Called whenever a task that was at its bound has room again."""
         self.on_free: list[Callable[[], None]] = []
         """Called whenever a place has become free."""
 
@@ -73,6 +75,7 @@ class Attempts:
         if task is None:
             self._refuse(job)
             return
+        self.passing_over.begin(job.task)
         attempt = self._of_jobs[job.id] = Attempt(job, task, self._record)
         self._put(attempt)
 
@@ -125,7 +128,10 @@ class Attempts:
 
     def _leave(self, attempt: Attempt) -> None:
         self._all.discard(attempt)
-        self._of_jobs.pop(attempt.job.id, None)
+        of_job = self._of_jobs.pop(attempt.job.id, None) is not None
+        if of_job and self.passing_over.end(attempt.job.task):
+            for told in self.on_room:
+                told()
         if not self._all:
             self._none.set()
         self.tell_free()
@@ -225,9 +231,10 @@ class Attempts:
         self._recorder.record(job, Release(job.lease.token))
 
     def _refuse(self, job: Job) -> None:
-        """Give a job back whose task is not known here; another worker may know it."""
-        _logger.error("job %s: no task %r here; it is left to others", job.id, job.task)
-        asyncio.get_running_loop().call_later(_NOT_OURS, self._release, job)
+        """Give a job back whose task is not known here, and claim no other one of it."""
+        if self.passing_over.learn(job.task):
+            _logger.error("job %s: no task %r here; its jobs are left to others", job.id, job.task)
+        self._release(job)
 
 
 def _change(attempt: Attempt, outcome: Outcome) -> Change:

@@ -38,6 +38,7 @@ class Claims:
         self._free = asyncio.Event()
         attempts.on_free.append(self._free.set)
         self._wake = asyncio.Event()
+        attempts.on_room.append(self._wake.set)
         self._stopping = False
 
     def stop(self) -> None:
@@ -53,7 +54,10 @@ class Claims:
             limit = self._places.for_jobs()
             if limit == 0:
                 await self._free.wait()
-            elif await self._claim(limit) < limit:
+                continue
+            limit = self._attempts.passing_over.most(limit)
+            self._wake.clear()
+            if await self._claim(limit) < limit:
                 await self._wait_for_work()
 
     async def _claim(self, limit: int) -> int:
@@ -66,6 +70,7 @@ class Claims:
                 now=now,
                 until=now + LEASE,
                 limit=limit,
+                without=self._attempts.passing_over.tasks,
             )
         except Unavailable as error:
             _logger.error("cannot claim: %s", error)
@@ -82,7 +87,6 @@ class Claims:
         """Wait for a ring, for the next job that becomes due, or for one to sweep."""
         if self._stopping:
             return
-        self._wake.clear()
         loop = asyncio.get_running_loop()
         ring = loop.create_task(self._ring())
         due = loop.create_task(self._due())
@@ -99,7 +103,9 @@ class Claims:
     async def _due(self) -> None:
         """Wake up when the next job becomes due."""
         with contextlib.suppress(Unavailable):
-            due = await self._runtime.store.next_due(self._queues.names)
+            due = await self._runtime.store.next_due(
+                self._queues.names, without=self._attempts.passing_over.tasks
+            )
             if due is not None:
                 # One that is due already and was not claimed has expired, or another has it.
                 wait = due - time.time()

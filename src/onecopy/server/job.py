@@ -10,6 +10,7 @@ attempts.py        all attempts, each from its start until its outcome is on rec
 attempt.py         what is known of one
 claims.py          claims as many as there are free places
 places.py          how many these are
+passing_over.py    which tasks are passed over, for now
 recorder.py        outcomes and progress, into the store
 cancellations.py   notices that a running job is cancelled
 allowance.py       until when the supervisor lets this worker go on
