@@ -20,6 +20,7 @@ _PATIENCE: Final = 15.0
 """Seconds that a client waits for a store that is away, before it is told so."""
 _RETRY: Final = 1000
 """Milliseconds after which a client reconnects."""
+_SOON: Final = 100
 _CHUNK: Final = 64 * 1024
 """Bytes in one message: a client that does not read makes the next one wait."""
 
@@ -53,7 +54,8 @@ class EventStream(Response):
         """Answer, and stay until the stream ends or the client goes."""
         streams = Streams.here()
         if streams.leaving(scope):
-            await self._have_it_come_again(send)
+            # On another connection, which this worker does not accept any more.
+            await self._have_it_come_again(send, _SOON)
             return
         stream = _Stream(send, streams, self._after)
         try:
@@ -66,7 +68,7 @@ class EventStream(Response):
         except Problem as problem:
             stream.close()
             if self._resumes and problem.kind is Kind.UNAVAILABLE:
-                await self._have_it_come_again(send)
+                await self._have_it_come_again(send, _RETRY)
             else:
                 await self._asked.problem(problem)(scope, receive, send)
             return
@@ -79,9 +81,9 @@ class EventStream(Response):
     def _start(self) -> Message:
         return {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
 
-    async def _have_it_come_again(self, send: Send) -> None:
+    async def _have_it_come_again(self, send: Send, milliseconds: int) -> None:
         await send(self._start())
-        await send(_body(b"retry: %d\n\n" % _RETRY, more=False))
+        await send(_body(b"retry: %d\n\n" % milliseconds, more=False))
 
 
 class _Stream(Outlet):
