@@ -1,7 +1,7 @@
 """What a claim and an acceptance cost as the queue grows; and how many jobs a store records.
 
 `python -m benchmarks.growth`: queues of 10 thousand, 1 million and 10 million jobs; the longest
-takes minutes to fill and 10 GB of disk. In each, a round is: accept a job, claim one, finish it,
+takes minutes to fill and 5 GB of disk. In each, a round is: accept a job, claim one, finish it,
 one at a time. The rounds of all lengths are measured in turns, in one run, because the machine's
 own pace changes while it lasts.
 Aim: the longest queue takes at most 1.5 times as long as the shortest.
@@ -32,7 +32,7 @@ from onecopy.stores.sqlite import SQLiteStore
 
 AIM: Final = 1.5
 LENGTHS: Final = (10_000, 1_000_000, 10_000_000)
-BYTES_OF_A_JOB: Final = 1_000  # of disk, roughly
+BYTES_OF_A_JOB: Final = 500  # of disk, roughly
 ROUNDS: Final = 20  # turns of all sizes
 IN_A_ROUND: Final = 50  # jobs
 AT_ONCE: Final = 5_000  # jobs in a call that fills a queue
