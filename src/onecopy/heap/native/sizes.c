@@ -9,6 +9,15 @@
 
 #include <string.h>
 
+#define LARGEST ((Py_ssize_t)1 << 40)
+
+/* A type may declare items and have none (msgspec.Raw): what stands where their number would, a
+ * pointer say, is then taken for it. No object has a terabyte. */
+static Py_ssize_t believable(const Kind *kind, Py_ssize_t size)
+{
+    return size >= 0 && size < LARGEST ? size : kind->base_size;
+}
+
 static Py_ssize_t str_size(const Kind *kind, PyObject *op)
 {
     Py_ssize_t length = PyUnicode_GET_LENGTH(op);
@@ -30,11 +39,8 @@ static Py_ssize_t size_by_method(const Kind *kind, PyObject *op)
     PyObject *answer = PyObject_CallOneArg(kind->size_method, op);
     Py_ssize_t size = answer == NULL ? -1 : PyLong_AsSsize_t(answer);
     Py_XDECREF(answer);
-    if (size < 0) {
-        PyErr_Clear();
-        return kind->base_size;
-    }
-    return size + kind->item_size; /* what lies before the object */
+    PyErr_Clear();
+    return believable(kind, size < 0 ? size : size + kind->item_size); /* what lies before it */
 }
 
 Py_ssize_t sizes_of(const Kind *kind, PyObject *op)
@@ -43,7 +49,7 @@ Py_ssize_t sizes_of(const Kind *kind, PyObject *op)
     case SIZE_FIXED:
         return kind->base_size;
     case SIZE_ITEMS:
-        return kind->base_size + Py_ABS(Py_SIZE(op)) * kind->item_size;
+        return believable(kind, kind->base_size + Py_ABS(Py_SIZE(op)) * kind->item_size);
     case SIZE_INT:
         return kind->base_size +
                (Py_ssize_t)(((PyLongObject *)op)->long_value.lv_tag >> 3) * kind->item_size;
