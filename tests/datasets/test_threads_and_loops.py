@@ -130,6 +130,8 @@ def test_an_interrupt_cancels_an_async_loader() -> None:
     cancelled = threading.Event()
 
     async def never_returns() -> list[int]:
+        # One that comes just before the thread blocks is seen only when it is woken.
+        await asyncio.sleep(0.3)
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         try:
             await asyncio.Event().wait()
