@@ -212,4 +212,3 @@ def test_jobs_claimed_ahead_by_a_worker_that_dies_are_run_and_do_not_count(tmp_p
         for found in map(jobs.wait, after):
             assert (found["status"], found["attempt"]) == ("succeeded", 1)
         assert jobs.notes().count("after") == 50
-        assert any("released" in jobs.kinds(job) for job in after)
