@@ -23,6 +23,7 @@ from onecopy.stores.memory import MemoryStore
 from onecopy.testing import EventsContract
 from onecopy.testing.events import Life, Transport
 from tests.http.event_source import EventSource, Served, asked, frames, served
+from tests.running import wait_until
 
 
 class TestServerSentEvents(EventsContract):
@@ -280,9 +281,8 @@ def test_the_apps_checks_are_in_front_and_over_before_the_stream(tmp_path: Path)
         assert (await get(service, f"/jobs/{job}/events")).status_code == 401
         async with asked(f"{service.url}/jobs/{job}/events", {"Cookie": "a=b"}) as answer:
             await anext(frames(answer))
-            async with asyncio.timeout(10):  # its end runs in a thread
-                while open_now:
-                    await asyncio.sleep(0.01)
+            # Its end runs in a thread.
+            await asyncio.to_thread(wait_until, lambda: not open_now)
 
     run(tmp_path, scenario, dependencies=[Depends(check)])
 
