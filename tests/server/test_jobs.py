@@ -308,14 +308,15 @@ def test_call_that_nobody_waits_for_is_ended(jobs: Jobs, task: str) -> None:
 
 def test_calls_over_the_bound_are_told_that_all_are_busy(jobs: Jobs) -> None:
     def both_are_busy() -> bool:
-        # Not two notes: one worker alone leaves two as well, when it has ended its first call.
+        # Not two notes: one worker leaves two as well, when it has ended its first call.
         kinds = [note.split()[0] for note in jobs.notes()]
         return kinds.count("begin") - kinds.count("end") == 2
 
     async def scenario() -> list[object]:
         caller = jobs.caller()
         block = Call("block", "default", '{"seconds": 3}', 20.0)
-        blocking = [asyncio.create_task(caller.call(block)) for _ in range(2)]
+        # More than there are workers: one that has just begun to listen may take two in a row.
+        blocking = [asyncio.create_task(caller.call(block)) for _ in range(4)]
         await asyncio.to_thread(wait_until, both_are_busy, what="two busy workers")
         mark = Call("mark", "default", '{"text": "called"}', 20.0)
         calls = [caller.call(mark) for _ in range(BACKLOG + 11)]
@@ -324,9 +325,10 @@ def test_calls_over_the_bound_are_told_that_all_are_busy(jobs: Jobs) -> None:
         return [str(answer) for answer in answers]
 
     answers = asyncio.run(scenario())
-    # The kernel lets one more wait than it is told to.
-    assert answers.count('"called"') == BACKLOG + 1
-    assert answers.count(str(Busy("mark"))) == 10
+    # The kernel lets one more wait than it is told to; up to two of those that block wait too.
+    called, busy = answers.count('"called"'), answers.count(str(Busy("mark")))
+    assert called + busy == BACKLOG + 11
+    assert BACKLOG - 1 <= called <= BACKLOG + 1
 
 
 def test_caller_that_says_nothing_keeps_no_job_waiting(work: Path) -> None:
