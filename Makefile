@@ -14,7 +14,7 @@ BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/o
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test coverage check lint layers types format bench-all-jobs lock build clean
+.PHONY: help demo test coverage check lint layers types format bench-all-jobs servers lock build clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-zA-Z%-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,9 @@ types: $(VENV)/.ready-dev ## Types, strictly
 format: $(VENV)/.ready-dev ## Put the code into the form that `make check` wants
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+servers: $(VENV)/.ready-dev ## Run real servers to try things out, as in `make servers ARGS=redis`
+	$(BIN)/python -m servers $(ARGS)
 
 bench-jobs: $(VENV)/.ready-bench
 

@@ -4,6 +4,8 @@ import pytest
 
 from onecopy.datasets import registry
 
+pytest_plugins = ["tests.servers"]
+
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,8 @@ from typing import Any, Final
 from rich.progress import track
 
 from benchmarks import _facts, wrk
-from benchmarks.processes import BIN, free_port, program, shown
+from benchmarks.processes import BIN, program, shown
+from servers.process import free_port
 
 AIM: Final = 0.6
 CONNECTIONS: Final = 32

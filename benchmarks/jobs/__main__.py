@@ -16,9 +16,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _facts, redis_server
+from benchmarks import _facts
 from benchmarks.jobs.peers import CELERY, PEERS
 from benchmarks.jobs.turns import Size, measure
+from servers import redis
 
 AIM_TIMES_CELERY: Final = 10.0
 AIM_IDLE_MS: Final = 1.0
@@ -46,7 +47,7 @@ def main() -> None:
     for row in rows:
         print(_line(row, rows))
     if options.only is None:
-        _facts.save("jobs", {**_sizes(size), "redis": redis_server.version(), "peers": rows})
+        _facts.save("jobs", {**_sizes(size), "redis": redis.version(), "peers": rows})
 
 
 def _sizes(size: Size) -> dict[str, Any]:

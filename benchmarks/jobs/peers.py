@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from benchmarks import redis_server
 from benchmarks.jobs.apps import seam
 from benchmarks.processes import BIN, program, shown
+from servers import redis
 
 _APPS: Final = "benchmarks.jobs.apps"
 
@@ -39,7 +39,7 @@ class Peer:
         absent = [package for package in self.packages if find_spec(package) is None]
         if absent:
             return f"{', '.join(absent)} not installed: make bench-jobs installs it"
-        return redis_server.MISSING if self.redis and redis_server.version() is None else None
+        return redis.MISSING if self.redis and redis.version() is None else None
 
     @contextlib.contextmanager
     def running(self, folder: Path, redis_url: str) -> Generator[dict[str, str]]:

@@ -17,7 +17,7 @@ from rich.progress import Progress
 from benchmarks.jobs.loads import Load
 from benchmarks.jobs.peers import Peer
 from benchmarks.processes import environment_of
-from benchmarks.redis_server import redis_server
+from servers.redis import Redis
 
 _LONGEST: Final = 120.0  # seconds of one client
 
@@ -97,7 +97,7 @@ def measure(peers: Sequence[Peer], folder: Path, size: Size) -> list[dict[str, A
     with ExitStack() as running:
         url = ""
         if any(peer.redis for peer in peers):
-            url = running.enter_context(redis_server(folder / "redis"))
+            url = running.enter_context(Redis(folder / "redis", options=())).url
         all_measured: list[Measured] = []
         for peer in peers:
             place = folder / peer.app

@@ -1,0 +1,64 @@
+"""Debian's redis-server."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from servers.process import HOST, Server
+
+MISSING: Final = "there is no redis-server: apt-get install redis-server"
+DURABLE: Final = ("--appendonly", "yes", "--appendfsync", "always")
+"""What is answered is on the disk."""
+
+
+def version() -> str | None:
+    """Return the version of the installed redis-server; None if there is none."""
+    if shutil.which("redis-server") is None:
+        return None
+    words = subprocess.run(
+        ["redis-server", "--version"], capture_output=True, text=True, check=True
+    ).stdout.split()
+    return next(word.removeprefix("v=") for word in words if word.startswith("v="))
+
+
+class Redis(Server):
+    """A Redis, as durable as it can be unless other options are given.
+
+    options: words of its command line; none: its defaults, with which it writes no append-only
+        file, and what was accepted in the last minutes is lost with the process. That is how most
+        of those who use it as a broker run it.
+    """
+
+    def __init__(
+        self, folder: Path, options: Sequence[str] = DURABLE, *, password: str | None = None
+    ) -> None:
+        super().__init__(folder)
+        self._options = options
+        self._password = password
+
+    @property
+    def url(self) -> str:
+        """Its first database."""
+        user = "" if self._password is None else f":{self._password}@"
+        return f"redis://{user}{HOST}:{self.port}/0"
+
+    def missing(self) -> str | None:
+        """Nothing but the program is needed."""
+        return MISSING if shutil.which("redis-server") is None else None
+
+    def command(self) -> Sequence[str]:
+        """Whatever it writes lies in its folder."""
+        place = ("--bind", HOST, "--port", str(self.port), "--dir", str(self.folder))
+        secret = () if self._password is None else ("--requirepass", self._password)
+        return ["redis-server", *place, *secret, *self._options]
+
+    def ask(self) -> bool:
+        """One that asks for a password answers; one that reads its data does not yet."""
+        with socket.create_connection((HOST, self.port), 1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))

@@ -1,0 +1,34 @@
+"""Servers for tests: each kind is started once for a session, when a test first asks for it.
+
+A test that kills its server, or wants other options, starts one of its own by `started`.
+"""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import pytest
+
+from servers.process import Server
+from servers.redis import Redis
+
+
+@contextmanager
+def started[S: Server](server: S) -> Generator[S]:
+    """Run a server until the block ends. Without its programs the test is skipped; in CI it fails.
+
+    The block may have stopped it, killed it, started it again.
+    """
+    if (reason := server.missing()) is not None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Redis]:
+    """A Redis that all tests share: each keeps to a prefix, or a channel, of its own."""
+    with started(Redis(tmp_path_factory.mktemp("servers") / "redis")) as server:
+        yield server
