@@ -7,7 +7,6 @@ sqlite_lanes.py     threads that serve event loops in groups
 sqlite_queries.py   what is asked of the tables
 sqlite_claims.py    which jobs are to be claimed next
 sqlite_rows.py      jobs and events as rows
-sqlite_packing.py   jobs as single values
 sqlite_figures.py   counts and times, kept with each change
 sqlite_deliveries.py   webhooks on their way
 """
@@ -24,10 +23,10 @@ from onecopy.stores import sqlite_claims as claims
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
 from onecopy.stores.base import Filter, Stats
+from onecopy.stores.packing import unpack_job
 from onecopy.stores.sqlite_deliveries import SQLiteDeliveries, forget
 from onecopy.stores.sqlite_figures import Figures, stats
 from onecopy.stores.sqlite_file import File
-from onecopy.stores.sqlite_packing import unpack_job
 from onecopy.stores.sqlite_schema import SYNCHRONOUS
 
 _PRUNED_AT_ONCE: Final = 100

@@ -75,7 +75,7 @@ def _must_have_room(
     cursor: sqlite3.Cursor, figures: Figures, jobs: Iterable[Job], max_queued: int
 ) -> None:
     for queue, count in Counter(job.queue for job in jobs).items():
-        if figures.queued(cursor, queue) + count > max_queued:
+        if figures.all_queued(cursor, queue) + count > max_queued:
             raise QueueFull(f"the queue {queue!r} has its bound of {max_queued} jobs")
 
 

@@ -7,18 +7,23 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from onecopy.jobs import Change, Event, Job, Status, accepted, describe
-from onecopy.stores.sqlite_packing import Packed, pack_data, pack_job, unpack_data, unpack_job
+from onecopy.jobs import Change, Event, Job, accepted, describe
+from onecopy.stores.packing import (
+    LONG,
+    SEARCHED,
+    Packed,
+    pack_data,
+    pack_job,
+    searched,
+    unpack_data,
+    unpack_job,
+    without_long_texts,
+)
 
 type Row = tuple[int, Packed]
 
-STATUSES: Final[tuple[Status, ...]] = ("queued", "running", "succeeded", "failed", "cancelled")
-
 _FIXED: Final = ("id", "task", "queue", "priority", "created_at", "idempotency_key")
-_SEARCHED: Final = ("status", "due_at", "expires_at", "worker", "lease_until", "remove_at")
-_COLUMNS: Final = (*_FIXED, *_SEARCHED, "job")
-_LONG: Final = 1000
-"""Characters of arguments, or of a result, that lie apart from their job."""
+_COLUMNS: Final = (*_FIXED, *SEARCHED, "job")
 
 SELECT: Final = "SELECT seq, job FROM jobs "
 """Rows for `job_of`; what follows says which."""
@@ -28,7 +33,7 @@ _INSERT: Final = (
 )
 _INSERT_TEXT: Final = "INSERT INTO texts (job, name, text) VALUES (?, ?, ?)"
 _UPDATE: Final = (
-    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in _SEARCHED)}, job = ? WHERE seq = ?"
+    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in SEARCHED)}, job = ? WHERE seq = ?"
 )
 _UPDATE_JOB: Final = "UPDATE jobs SET job = ? WHERE seq = ?"
 _INSERT_EVENT: Final = "INSERT INTO events (job, number, at, kind, data) VALUES (?, ?, ?, ?, ?)"
@@ -44,26 +49,15 @@ def job_of(cursor: sqlite3.Cursor, row: Row) -> Job:
 
 
 def _packed(job: Job) -> Packed:
-    """Pack a job without its long texts: no JSON is an empty text."""
-    if len(job.arguments) > _LONG:
-        job = replace(job, arguments="")
-    if job.result is not None and len(job.result) > _LONG:
-        job = replace(job, result="")
-    return pack_job(job)
-
-
-def _searched(job: Job) -> tuple[Any, ...]:
-    worker, until = (None, None) if job.lease is None else (job.lease.worker, job.lease.until)
-    remove_at = None if job.finished_at is None else job.finished_at + job.keep
-    return job.status, job.due_at, job.expires_at, worker, until, remove_at
+    return pack_job(without_long_texts(job))
 
 
 def insert(cursor: sqlite3.Cursor, job: Job) -> None:
     """Record a new job, with its first event."""
     fixed = (job.id, job.task, job.queue, job.priority, job.created_at, job.idempotency_key)
-    seq = cursor.execute(_INSERT, (*fixed, *_searched(job), _packed(job))).lastrowid
+    seq = cursor.execute(_INSERT, (*fixed, *searched(job), _packed(job))).lastrowid
     for name, text in (("arguments", job.arguments), ("result", job.result)):
-        if text is not None and len(text) > _LONG:
+        if text is not None and len(text) > LONG:
             cursor.execute(_INSERT_TEXT, (seq, name, text))
     cursor.execute(_INSERT_EVENT, _event_row(seq, accepted(job)))
 
@@ -73,18 +67,18 @@ def update(
 ) -> None:
     """Record a change of a job, and its event."""
     rewrite(cursor, seq, before, after)
-    if after.result is not None and len(after.result) > _LONG and before.result is None:
+    if after.result is not None and len(after.result) > LONG and before.result is None:
         cursor.execute(_INSERT_TEXT, (seq, "result", after.result))
     cursor.execute(_INSERT_EVENT, _event_row(seq, describe(before, change, after, now)))
 
 
 def rewrite(cursor: sqlite3.Cursor, seq: int, before: Job, after: Job) -> None:
     """Write a job anew, as it is after a change that needs no event."""
-    searched = _searched(after)
-    if searched == _searched(before):
+    values = searched(after)
+    if values == searched(before):
         cursor.execute(_UPDATE_JOB, (_packed(after), seq))
     else:
-        cursor.execute(_UPDATE, (*searched, _packed(after), seq))
+        cursor.execute(_UPDATE, (*values, _packed(after), seq))
 
 
 def _event_row(seq: int | None, event: Event) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from onecopy.jobs import Failure, Job, Lease, Progress
-from onecopy.stores.sqlite_packing import pack_job
+from onecopy.stores.packing import pack_job
 
 _FIRST: Final = """
 CREATE TABLE jobs (

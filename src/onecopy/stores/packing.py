@@ -1,4 +1,4 @@
-"""Jobs, and the data of events, as single values of a column.
+"""Jobs, and the data of events, as single values; what is searched for stands beside them.
 
 MessagePack: it is the quickest, and keeps every number as it is, infinite ones too. Where a text
 holds what UTF-8 cannot (an exception's, with a lone surrogate), JSON in ASCII.
@@ -8,10 +8,17 @@ import json
 from typing import Any, Final
 
 from msgspec import convert, msgpack, to_builtins
+from msgspec.structs import replace
 
 from onecopy.jobs import Job
 
 type Packed = bytes | str
+
+LONG: Final = 1000
+"""Characters of arguments, or of a result, that lie apart from their job."""
+
+SEARCHED: Final = ("status", "due_at", "expires_at", "worker", "lease_until", "remove_at")
+"""What changes of a job and is searched for: the names of `searched`."""
 
 _encode: Final = msgpack.Encoder().encode
 _decode_job: Final = msgpack.Decoder(Job).decode
@@ -33,6 +40,22 @@ def pack_job(job: Job) -> Packed:
 def unpack_job(packed: Packed) -> Job:
     """Return the job in a value."""
     return _decode_job(packed) if isinstance(packed, bytes) else convert(json.loads(packed), Job)
+
+
+def without_long_texts(job: Job) -> Job:
+    """Return a job whose long texts are empty, which no JSON is."""
+    if len(job.arguments) > LONG:
+        job = replace(job, arguments="")
+    if job.result is not None and len(job.result) > LONG:
+        job = replace(job, result="")
+    return job
+
+
+def searched(job: Job) -> tuple[Any, ...]:
+    """Return what `SEARCHED` names; `remove_at` is None until a job is final."""
+    worker, until = (None, None) if job.lease is None else (job.lease.worker, job.lease.until)
+    remove_at = None if job.finished_at is None else job.finished_at + job.keep
+    return job.status, job.due_at, job.expires_at, worker, until, remove_at
 
 
 def pack_data(data: dict[str, Any]) -> Packed:
