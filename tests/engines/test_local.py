@@ -8,7 +8,7 @@ import pytest
 
 from onecopy.engines.local import LocalEngine, bell_name, listen
 from onecopy.testing import EngineContract
-from onecopy.testing._engines import LONG, Connect, Follower, opened, ring_until, until
+from onecopy.testing._engines import LONG, Connect, Follower, due_job, opened, ring_until, until
 
 QUEUES = ["default"]
 
@@ -39,7 +39,7 @@ def test_each_ring_wakes_exactly_one_worker_of_a_run(tmp_path: Path) -> None:
                 for rung in (1, 2, 3):
                     await asyncio.sleep(0.05)
                     assert sum(wait.done() for wait in waits) == rung - 1
-                    await engines[0].ring("default")
+                    await engines[0].ring([due_job()])
                     await until(lambda rung=rung: sum(wait.done() for wait in waits) >= rung)
 
         asyncio.run(scenario())
@@ -51,9 +51,9 @@ def test_a_ring_before_the_wait_is_kept(tmp_path: Path) -> None:
         async def scenario() -> None:
             engine = LocalEngine(str(tmp_path), bell=bell.fileno())
             await engine.open()
-            await engine.ring("default")
-            assert await engine.wait_for_ring(QUEUES, LONG) is True
-            assert await engine.wait_for_ring(QUEUES, 0.05) is False
+            await engine.ring([due_job()])
+            assert await engine.wait_for_ring(QUEUES, LONG) is not None
+            assert await engine.wait_for_ring(QUEUES, 0.05) is None
             await engine.close()
 
         asyncio.run(scenario())
@@ -66,9 +66,9 @@ def test_more_rings_than_the_bell_holds_wait_for_nobody(tmp_path: Path) -> None:
             engine = LocalEngine(str(tmp_path), bell=bell.fileno())
             await engine.open()
             began = time.monotonic()
-            await engine.ring("default", 10_000_000)
+            await engine.ring([due_job()] * 1_000_000)
             assert time.monotonic() - began < 2
-            assert await engine.wait_for_ring(QUEUES, LONG) is True
+            assert await engine.wait_for_ring(QUEUES, LONG) is not None
             await engine.close()
 
         asyncio.run(scenario())
@@ -81,7 +81,7 @@ def test_sockets_of_processes_that_are_gone_are_removed(tmp_path: Path) -> None:
     async def scenario() -> None:
         engine = LocalEngine(str(tmp_path))
         await engine.open()
-        await engine.ring("default")
+        await engine.ring([due_job()])
         await engine.tell(["job"])
         await engine.close()
 
@@ -115,13 +115,13 @@ def test_a_bell_that_is_hung_up_in_the_same_tick_of_the_clock_rings(tmp_path: Pa
                     bell.setblocking(False)
                     # As if the clock had not ticked since the folder was listed.
                     os.utime(tmp_path, ns=(stamp := time.time_ns(), stamp))
-                    await web.ring("default")
+                    await web.ring([due_job()])
                     assert bell.recv(100) == b"default"
                     second = str(tmp_path / bell_name(1000 + number))
                     with listen(second) as other:
                         other.setblocking(False)
                         os.utime(tmp_path, ns=(stamp, stamp))
-                        await web.ring("default")
+                        await web.ring([due_job()])
                         assert other.recv(100) == b"default"
 
     asyncio.run(scenario())
@@ -137,7 +137,7 @@ def test_no_folder(tmp_path: Path) -> None:
         engine = LocalEngine(str(folder))
         await engine.open()
         folder.rmdir()
-        await engine.ring("default")
+        await engine.ring([due_job()])
         await engine.tell(["job"])
         await engine.close()
 

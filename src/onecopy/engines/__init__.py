@@ -1,9 +1,10 @@
 """How a job's message reaches a worker. The store is the truth; an engine is a doorbell.
 
 base.py     the Engine protocol
+urls.py     engines by URL
 local.py    Unix sockets in the state folder: all processes of a host
 """
 
-from onecopy.engines.base import Engine
+from onecopy.engines.base import Engine, Rung
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Rung"]

@@ -15,9 +15,13 @@ import contextlib
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from itertools import batched
 from typing import Final
+
+from onecopy.engines.base import Rung
+from onecopy.jobs import Job
 
 _BELL: Final = "bell-"
 _EAR: Final = "ear-"
@@ -49,6 +53,11 @@ class LocalEngine:
         self._names: dict[str, list[str]] = {_BELL: [], _EAR: []}
         self._ears = 0
 
+    @property
+    def names_jobs(self) -> bool:
+        """No: a worker finds in the store what it was rung for."""
+        return False
+
     async def open(self) -> None:
         """Get ready to send. Raises OSError if there is no such folder."""
         if self._sender is not None:
@@ -74,13 +83,19 @@ class LocalEngine:
 
     # Rings.
 
-    async def ring(self, queue: str, count: int = 1) -> None:
+    async def ring(self, jobs: Sequence[Job]) -> None:
         """Send as many datagrams to each bell; a full one is ringing already."""
+        for queue, count in Counter(job.queue for job in jobs).items():
+            self._ring(queue, count)
+
+    def _ring(self, queue: str, count: int) -> None:
         for _ in range(count):
             if not self._send(_BELL, queue.encode()):
                 return
 
-    async def wait_for_ring(self, queues: Sequence[str], seconds: float) -> bool:
+    async def wait_for_ring(
+        self, queues: Sequence[str], seconds: float, *, limit: int = 1
+    ) -> Sequence[Rung] | None:
         """Take one datagram from the bell."""
         loop = asyncio.get_running_loop()
         bell = self._hang_up_bell()
@@ -89,8 +104,11 @@ class LocalEngine:
                 # Which queue it was does not matter: the worker looks at all of its own.
                 await loop.sock_recv(bell, _LONGEST)
         except TimeoutError:
-            return False
-        return True
+            return None
+        return ()
+
+    async def claimed(self) -> None:
+        """Do nothing: a ring is heard once."""
 
     def _hang_up_bell(self) -> socket.socket:
         if self._bell is None:

@@ -2,6 +2,7 @@
 
 ONECOPY_STATE_DIR  the folder that the processes of a host share; default `.onecopy`
 ONECOPY_STORE      default: an SQLite file in that folder
+ONECOPY_ENGINE     default: the store's own
 """
 
 import asyncio
@@ -10,13 +11,15 @@ import weakref
 from typing import Final
 from urllib.parse import quote
 
-from onecopy.engines.local import LocalEngine
+from onecopy.engines import Engine
+from onecopy.engines.urls import open_engine, own_engine
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.state import state_folder
 from onecopy.stores import Unavailable
 from onecopy.stores.urls import open_store
 
 STORE: Final = "ONECOPY_STORE"
+ENGINE: Final = "ONECOPY_ENGINE"
 
 _open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[Runtime]]
 _open = weakref.WeakKeyDictionary()
@@ -30,7 +33,7 @@ def store_url() -> str:
 def new_runtime(*, bell: int | None = None) -> Runtime:
     """Return a runtime of this environment, not open yet.
 
-    bell: descriptor of the socket that a job worker waits on. Raises Unavailable.
+    bell: descriptor of the socket that a job worker waits on. Raises Unavailable, OptionError.
     """
     folder = state_folder()
     url = store_url()
@@ -38,7 +41,13 @@ def new_runtime(*, bell: int | None = None) -> Runtime:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"cannot make the state folder {folder}: {error.strerror}") from error
-    return Runtime(open_store(url), LocalEngine(folder, bell=bell), folder)
+    return Runtime(open_store(url), _new_engine(url, folder, bell), folder)
+
+
+def _new_engine(store: str, folder: str, bell: int | None) -> Engine:
+    own = own_engine(store, folder, bell=bell)
+    url = os.environ.get(ENGINE)
+    return open_engine(url, own, folder, bell=bell) if url else own
 
 
 async def runtime_here() -> Runtime:

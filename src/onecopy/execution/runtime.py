@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Final
 
@@ -83,8 +82,9 @@ class Runtime:
     async def _ring_for(self, jobs: Iterable[Job]) -> None:
         """Wake workers for what is queued and due, or nearly: they see to the rest."""
         soon = time.time() + _SOON
-        for queue, count in Counter(job.queue for job in jobs if job.due_at <= soon).items():
-            await self.engine.ring(queue, count)
+        due = [job for job in jobs if job.due_at <= soon]
+        if due:
+            await self.engine.ring(due)
 
     async def cancel(self, job: str) -> Job:
         """Cancel a job, or ask its attempt to end. Raises KeyError for an unknown one."""

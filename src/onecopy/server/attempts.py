@@ -69,6 +69,12 @@ class Attempts:
 
     # From the claim on.
 
+    def takes(self, job: str, task: str) -> bool:
+        """Whether a job of a task may be claimed here now."""
+        if task not in self._tasks:
+            self._leave_to_others(job, task)
+        return task not in self.passing_over.tasks
+
     def start(self, job: Job) -> None:
         """Take on the attempt of a job that was claimed."""
         task = self._tasks.get(job.task)
@@ -232,9 +238,12 @@ class Attempts:
 
     def _refuse(self, job: Job) -> None:
         """Give a job back whose task is not known here, and claim no other one of it."""
-        if self.passing_over.learn(job.task):
-            _logger.error("job %s: no task %r here; its jobs are left to others", job.id, job.task)
+        self._leave_to_others(job.id, job.task)
         self._release(job)
+
+    def _leave_to_others(self, job: str, task: str) -> None:
+        if self.passing_over.learn(task):
+            _logger.error("job %s: no task %r here; its jobs are left to others", job, task)
 
 
 def _change(attempt: Attempt, outcome: Outcome) -> Change:

@@ -1,14 +1,22 @@
-"""Claims jobs for a job worker, as many as it has free places."""
+"""Claims jobs for a job worker, as many as it has free places.
+
+Where the engine's rings name jobs, these are claimed, and the store is looked into once a second:
+for retries, for what was delayed, and for what nobody was told of. Otherwise it is asked for
+whatever is next.
+"""
 
 import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Sequence
 from typing import Final
 
+from onecopy.engines import Rung
 from onecopy.execution.queues import Queues
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.sweeper import LEASE
+from onecopy.jobs import Claim, Job, Lease, new_token
 from onecopy.server.attempts import Attempts
 from onecopy.server.places import Places
 from onecopy.stores import Unavailable
@@ -39,6 +47,9 @@ class Claims:
         attempts.on_free.append(self._free.set)
         self._wake = asyncio.Event()
         attempts.on_room.append(self._wake.set)
+        self._rung: Sequence[Rung] = ()
+        self._look_at = 0.0
+        """When the store is to be looked into, whoever rings (monotonic)."""
         self._stopping = False
 
     def stop(self) -> None:
@@ -57,8 +68,36 @@ class Claims:
                 continue
             limit = self._attempts.passing_over.most(limit)
             self._wake.clear()
-            if await self._claim(limit) < limit:
-                await self._wait_for_work()
+            if self._rung or time.monotonic() < self._look_at:
+                claimed = await self._claim_rung()
+            else:
+                claimed = await self._claim(limit)
+            if claimed < limit:
+                await self._wait_for_work(limit - claimed)
+
+    async def _claim_rung(self) -> int:
+        """Claim the jobs that were named and start them; return their number."""
+        rung, self._rung = self._rung, ()
+        ours = [job for job, task in rung if self._attempts.takes(job, task)]
+        claimed = await self._claim_these(ours) if ours else []
+        # An answer of the store, or none at all: what was not claimed is found there.
+        await self._runtime.engine.claimed()
+        self._start(claimed)
+        return len(claimed)
+
+    async def _claim_these(self, jobs: Sequence[str]) -> list[Job]:
+        """Claim jobs by their ids: those that are due, and nobody has."""
+        until = time.time() + LEASE
+        claims = [(job, Claim(Lease(new_token(), self._worker, until))) for job in jobs]
+        try:
+            answers = await self._runtime.store.change(claims, now=time.time())
+        except Unavailable as error:
+            await self._pause(error)
+            return []
+        claimed = [answer for answer in answers if isinstance(answer, Job)]
+        if len(claimed) < len(jobs):  # One that is not due yet is named once.
+            await self._plan_look()
+        return claimed
 
     async def _claim(self, limit: int) -> int:
         """Claim so many jobs, at most, and start them; return their number."""
@@ -73,39 +112,62 @@ class Claims:
                 without=self._attempts.passing_over.tasks,
             )
         except Unavailable as error:
-            _logger.error("cannot claim: %s", error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LOOK_EVERY):
-                    await self._wake.wait()
+            await self._pause(error)
             return limit
+        self._start(jobs)
+        if self._runtime.engine.names_jobs:
+            await self._plan_look()
+        return len(jobs)
+
+    async def _plan_look(self) -> None:
+        """Look when the next job becomes due; what is due by then has been named, most likely."""
+        wait = _LOOK_EVERY
+        with contextlib.suppress(Unavailable):
+            due = await self._next_due()
+            wait = wait if due is None else min(wait, max(_NOT_FOR_US, due - time.time()))
+        self._look_at = time.monotonic() + wait
+
+    def _start(self, jobs: Sequence[Job]) -> None:
         self._queues.took(job.queue for job in jobs)
         for job in jobs:
             self._attempts.start(job)
-        return len(jobs)
 
-    async def _wait_for_work(self) -> None:
+    async def _pause(self, error: Unavailable) -> None:
+        _logger.error("cannot claim: %s", error)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY):
+                await self._wake.wait()
+
+    async def _wait_for_work(self, limit: int) -> None:
         """Wait for a ring, for the next job that becomes due, or for one to sweep."""
         if self._stopping:
             return
         loop = asyncio.get_running_loop()
-        ring = loop.create_task(self._ring())
-        due = loop.create_task(self._due())
+        waits = [loop.create_task(self._ring(limit))]
+        if not self._runtime.engine.names_jobs:
+            waits.append(loop.create_task(self._due()))
         try:
             await self._wake.wait()
         finally:
-            ring.cancel()
-            due.cancel()
+            for wait in waits:
+                wait.cancel()
 
-    async def _ring(self) -> None:
-        await self._runtime.engine.wait_for_ring(self._queues.names, _LOOK_EVERY)
+    async def _ring(self, limit: int) -> None:
+        engine = self._runtime.engine
+        seconds = max(0.0, self._look_at - time.monotonic()) if engine.names_jobs else _LOOK_EVERY
+        rung = await engine.wait_for_ring(self._queues.names, seconds, limit=limit)
+        self._rung = rung or ()
         self._wake.set()
+
+    async def _next_due(self) -> float | None:
+        return await self._runtime.store.next_due(
+            self._queues.names, without=self._attempts.passing_over.tasks
+        )
 
     async def _due(self) -> None:
         """Wake up when the next job becomes due."""
         with contextlib.suppress(Unavailable):
-            due = await self._runtime.store.next_due(
-                self._queues.names, without=self._attempts.passing_over.tasks
-            )
+            due = await self._next_due()
             if due is not None:
                 # One that is due already and was not claimed has expired, or another has it.
                 wait = due - time.time()

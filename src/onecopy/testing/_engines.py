@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from onecopy.engines import Engine
+from onecopy.engines import Engine, Rung
+from onecopy.jobs import Job, new_id
 
 type Connect = Callable[[], Engine]
 
@@ -61,11 +62,19 @@ async def until(holds: Callable[[], bool]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def ring_until(sender: Engine, waiting: "asyncio.Task[bool]") -> bool:
+def due_job(queue: str = "default") -> Job:
+    """Return a new job that is due."""
+    now = time.time()
+    return Job(id=new_id(), task="work", arguments="{}", queue=queue, created_at=now, due_at=now)
+
+
+async def ring_until(
+    sender: Engine, waiting: "asyncio.Task[Sequence[Rung] | None]"
+) -> Sequence[Rung] | None:
     """Ring until a worker wakes: from when on it waits is not known."""
     async with asyncio.timeout(LONG):
         while not waiting.done():
-            await sender.ring("default")
+            await sender.ring([due_job()])
             await asyncio.sleep(0.01)
     return waiting.result()
 
@@ -82,7 +91,7 @@ class EngineContract:
         async def scenario() -> None:
             async with opened(connect, 2) as (web, worker):
                 waiting = asyncio.create_task(worker.wait_for_ring(_QUEUES, LONG))
-                assert await ring_until(web, waiting) is True
+                assert await ring_until(web, waiting) is not None
 
         run(scenario)
 
@@ -90,7 +99,7 @@ class EngineContract:
         async def scenario() -> None:
             async with opened(connect, 1) as (worker,):
                 began = time.monotonic()
-                assert await worker.wait_for_ring(_QUEUES, 0.2) is False
+                assert await worker.wait_for_ring(_QUEUES, 0.2) is None
                 assert 0.15 < time.monotonic() - began < LONG
 
         run(scenario)
@@ -98,8 +107,8 @@ class EngineContract:
     def test_ringing_and_telling_where_nobody_listens(self, connect: Connect) -> None:
         async def scenario() -> None:
             async with opened(connect, 1) as (web,):
-                await web.ring("default", 1000)
-                await web.ring("a queue that nobody has")
+                await web.ring([due_job() for _ in range(1000)])
+                await web.ring([due_job("a queue that nobody has")])
                 await web.tell(["job"])
 
         run(scenario)
@@ -141,7 +150,7 @@ class EngineContract:
                 waiting.cancel()
                 await asyncio.gather(waiting, return_exceptions=True)
                 later = asyncio.create_task(worker.wait_for_ring(_QUEUES, LONG))
-                assert await ring_until(web, later) is True
+                assert await ring_until(web, later) is not None
 
         run(scenario)
 
@@ -153,7 +162,7 @@ class EngineContract:
             await engine.close()
             await engine.close()
             await engine.open()
-            await engine.ring("default")
+            await engine.ring([due_job()])
             await engine.close()
 
         run(scenario)
@@ -161,3 +170,41 @@ class EngineContract:
     def test_several_event_loops(self, connect: Connect) -> None:
         for _ in range(2):
             self.test_a_ring_wakes_a_waiting_worker(connect)
+
+    def test_a_ring_that_names_jobs_names_each_once(self, connect: Connect) -> None:
+        async def scenario() -> None:
+            async with opened(connect, 2) as (web, worker):
+                if not worker.names_jobs:
+                    return
+                jobs = [due_job() for _ in range(5)]
+                await web.ring(jobs)
+                heard = await hear(worker, len(jobs))
+                assert sorted(heard) == sorted(Rung(job.id, job.task) for job in jobs)
+                assert await worker.wait_for_ring(_QUEUES, 0.5, limit=5) is None
+
+        run(scenario)
+
+    def test_what_was_named_and_not_claimed_is_named_again(self, connect: Connect) -> None:
+        async def scenario() -> None:
+            async with opened(connect, 2) as (web, stays):
+                if not web.names_jobs:
+                    return
+                job = due_job()
+                gone = connect()
+                await gone.open()
+                await web.ring([job])
+                assert await gone.wait_for_ring(_QUEUES, LONG) == [Rung(job.id, job.task)]
+                await gone.close()
+                assert await hear(stays, 1) == [Rung(job.id, job.task)]
+
+        run(scenario)
+
+
+async def hear(worker: Engine, count: int) -> list[Rung]:
+    """Wait for rings until so many jobs were named, and claim them."""
+    heard: list[Rung] = []
+    async with asyncio.timeout(LONG):
+        while len(heard) < count:
+            heard += await worker.wait_for_ring(_QUEUES, LONG, limit=count - len(heard)) or ()
+            await worker.claimed()
+    return heard

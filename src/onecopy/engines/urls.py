@@ -1,0 +1,29 @@
+"""Engines by URL, as ONECOPY_ENGINE names them; left out, a store's own."""
+
+from onecopy.engines.base import Engine
+from onecopy.engines.local import LocalEngine
+from onecopy.errors import OptionError
+
+
+def own_engine(store: str, folder: str, *, bell: int | None = None) -> Engine:
+    """Return the engine that a store (its URL) needs no other server for.
+
+    What has changed is told by it whatever engine carries the jobs.
+
+    folder: the state folder. bell: see `LocalEngine`.
+    """
+    return LocalEngine(folder, bell=bell)
+
+
+def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) -> Engine:
+    """Return the engine that a URL names; `open` it before it is used.
+
+    `local:`    Unix sockets in the state folder: the processes of this host
+
+    own: the store's own engine. Raises OptionError: the URL names no engine.
+    """
+    match url.partition(":")[0]:
+        case "local":
+            return own if isinstance(own, LocalEngine) else LocalEngine(folder, bell=bell)
+        case _:
+            raise OptionError("engine", f"{url!r} names no engine; one would be local:")
