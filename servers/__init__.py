@@ -1,6 +1,7 @@
 """Real servers on free loopback ports, their data in temporary folders: for tests and trying out.
 
 process.py   a server: started, waited for, stopped, killed, started again on its port and data
+kinds.py     the servers by name
 redis.py     Debian's redis-server
 
 `python -m servers redis` runs some until Ctrl-C and prints their URLs.

@@ -8,12 +8,9 @@ import sys
 import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
 
-from servers.process import Missing, Server
-from servers.redis import Redis
-
-KINDS: Final[dict[str, type[Server]]] = {"redis": Redis}
+from servers.kinds import KINDS
+from servers.process import Missing
 
 
 def main() -> None:

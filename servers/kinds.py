@@ -1,0 +1,10 @@
+"""The servers by name."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from servers.process import Server
+from servers.redis import Redis
+
+KINDS: Final[dict[str, type[Server]]] = {"redis": Redis}
