@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from onecopy.jobs import Event, Job, accepted, new_id
-from onecopy.stores import Filter, Unavailable, sqlite_lanes, sqlite_rows, sqlite_schema
+from onecopy.stores import Filter, Unavailable, lanes, sqlite_rows, sqlite_schema
 from onecopy.stores.sqlite import SQLiteStore
 from onecopy.testing._stores.jobs import NOW, Child, ids_of, make_job, run_open
 
@@ -412,7 +412,7 @@ def test_a_disk_that_becomes_read_only(small_disk: Path) -> None:
 
 def test_a_stopped_process_that_holds_the_lock(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Callers are told within a bounded time, and what was refused is not done later."""
-    monkeypatch.setattr(sqlite_lanes, "PATIENCE", 0.2)
+    monkeypatch.setattr(lanes, "PATIENCE", 0.2)
     store = SQLiteStore(path)
 
     async def scenario() -> None:

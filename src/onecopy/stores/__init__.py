@@ -3,6 +3,7 @@
 base.py         the Store protocol
 deliveries.py   the Deliveries protocol: what a store knows of webhooks
 packing.py      jobs and events as single values, for stores with columns
+lanes.py        threads that serve event loops in groups
 figures.py      counts and times, for stores that keep them with each change
 sqlite.py       one file, for all processes of a host
 memory.py       in one process, for tests

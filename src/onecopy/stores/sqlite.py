@@ -3,7 +3,6 @@
 sqlite_schema.py    the database: made, migrated, opened; what can go wrong with it
 sqlite_tables.py    its tables, and how each version came out of the one before
 sqlite_file.py      one writer at a time among all processes, readers beside it; forks
-sqlite_lanes.py     threads that serve event loops in groups
 sqlite_queries.py   what is asked of the tables
 sqlite_claims.py    which jobs are to be claimed next
 sqlite_rows.py      jobs and events as rows

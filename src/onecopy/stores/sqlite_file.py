@@ -20,8 +20,8 @@ from typing import Final
 from onecopy.jobs import NotAllowed
 from onecopy.stores import sqlite_schema as schema
 from onecopy.stores.base import IdempotencyConflict, QueueFull, Unavailable
+from onecopy.stores.lanes import Lane, Operation, Take
 from onecopy.stores.sqlite_figures import Figures
-from onecopy.stores.sqlite_lanes import Lane, Operation, Take
 
 _REFUSALS: Final = (KeyError, NotAllowed, QueueFull, IdempotencyConflict)
 
