@@ -21,6 +21,8 @@ from onecopy.jobs import (
     Failure,
     Job,
     Lease,
+    Line,
+    Log,
     Progress,
     Succeed,
     new_id,
@@ -184,6 +186,17 @@ def test_what_a_job_says_cannot_command_the_terminal(folder: Path) -> None:
         assert (ended.returncode, ended.stderr) == (0, "")
         assert not {"\x1b", "\x07", "\x9b"} & set(ended.stdout)
         assert "owned" in ended.stdout
+
+
+def test_the_history_has_progress_and_what_was_logged(folder: Path) -> None:
+    line = Line(NOW + 1.5, "WARNING", "app.rows", "row 7:\n\x1b[31mno street")
+    known = job()
+    record((known, [claim(), Log("the-token", [line]), Advance("the-token", Progress(7, 9))]))
+    text = said("show", known.id)
+    assert "WARNING app.rows: row 7:\n      \\x1b[31mno street\n" in text
+    assert "progress: 7 of 9" in text
+    history = json.loads(said("show", known.id, "--json"))["history"]
+    assert history[2]["lines"][0]["at"].endswith("Z")
 
 
 def test_a_large_result_is_shown_in_part(folder: Path) -> None:

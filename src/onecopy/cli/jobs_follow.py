@@ -99,7 +99,7 @@ def _lines(out: Console) -> _Show:
     def show(job: Job, history: Sequence[Event]) -> None:
         nonlocal shown
         for line in timeline(history, after=shown):
-            click.echo(f"{line}: {far(job)}" if line.endswith("progress") else line)
+            click.echo(line)
         shown = history[-1].number if history else shown
         if job.final:
             out.print(Text(), page_of(job, []), sep="\n")
@@ -116,7 +116,7 @@ def _bar(job: Job) -> RenderableType:
     line = Table.grid(padding=(0, 1, 0, 0))
     line.add_column(width=_BAR)
     line.add_column(no_wrap=True, overflow="ellipsis")
-    line.add_row(bar, Text(far(job)))
+    line.add_row(bar, Text(far(job.progress)))
     return Group(Text(said), line)
 
 

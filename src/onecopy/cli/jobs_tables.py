@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import asdict
 from rich.console import Console, Group, RenderableType
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from onecopy.cli.jobs_times import local, rfc3339
 from onecopy.cli.tables import Column, build, duration
-from onecopy.jobs import Event, Job, Status
+from onecopy.jobs import Event, Job, Progress, Status
 from onecopy.stores import Stats
 from onecopy.stores.base import spans
 
@@ -21,6 +21,7 @@ _COLORS: Final = {"running": "cyan", "succeeded": "green", "failed": "red", "can
 _LONGEST: Final = 2_000
 """Characters of arguments or a result that are shown to people."""
 _SHORT: Final = 60
+_INDENT: Final = " " * 4
 
 _LIST_COLUMNS: Final = (
     Column("id", number=False),
@@ -81,7 +82,7 @@ def _ran(job: Job) -> str:
 
 def _note(job: Job) -> str:
     if job.status == "running" and job.progress is not None:
-        return far(job)
+        return far(job.progress)
     if job.failure is not None and job.status != "succeeded":
         first = (job.failure.message.splitlines() or [""])[0]
         said = printable(f"{job.failure.type}: {first}")
@@ -91,11 +92,9 @@ def _note(job: Job) -> str:
     return ""
 
 
-def far(job: Job) -> str:
+def far(progress: Progress) -> str:
     """Return in words how far a running job has come."""
-    if job.progress is None:
-        return ""
-    done, total, message = job.progress.done, job.progress.total, job.progress.message
+    done, total, message = progress.done, progress.total, progress.message
     said = f"{done:,.10g}" if total is None else f"{done:,.10g} of {total:,.10g}"
     return said + (f", {printable(message)}".replace("\n", " ") if message else "")
 
@@ -143,7 +142,7 @@ def _facts(job: Job) -> Iterator[tuple[str, str]]:
     if job.status == "queued" and job.due_at > job.created_at:
         yield "due", local(job.due_at)
     if job.status == "running" and job.progress is not None:
-        yield "progress", far(job)
+        yield "progress", far(job.progress)
     if job.lease is not None:
         yield "worker", printable(job.lease.worker)
     times = spans(job)
@@ -173,12 +172,24 @@ def timeline(history: Sequence[Event], *, after: int = -1) -> Iterator[str]:
         again = following is not None and following.kind == event.kind == "progress"
         if again or event.number <= after:
             continue
-        since = event.at - history[0].at
-        yield f"{local(event.at, spec='milliseconds')}  {since:+10.3f} s  {_words(event)}"
+        for at, words in _said(event):
+            since = at - history[0].at
+            yield f"{local(at, spec='milliseconds')}  {since:+10.3f} s  {words}"
+
+
+def _said(event: Event) -> Iterator[tuple[float, str]]:
+    if event.kind != "log":
+        yield event.at, _words(event)
+        return
+    for line in event.data["lines"]:
+        text = printable(line["message"]).replace("\n", "\n" + _INDENT)
+        yield line["at"], f"{line['level']} {printable(line['logger'])}: {text}"
 
 
 def _words(event: Event) -> str:
     said = event.kind
+    if event.kind == "progress":
+        said += f": {far(Progress(**event.data['progress']))}"
     attempt, worker, error = (event.data.get(key) for key in ("attempt", "worker", "error"))
     if attempt and event.kind != "released":
         said += f", attempt {attempt}"
@@ -228,9 +239,13 @@ def page_as_json(job: Job, history: Sequence[Event]) -> dict[str, object]:
     }
 
 
-def _dated(data: dict[str, object]) -> dict[str, object]:
+def _dated(data: dict[str, Any]) -> dict[str, Any]:
     due_at = data.get("due_at")
-    return {**data, "due_at": rfc3339(due_at)} if isinstance(due_at, float) else data
+    if isinstance(due_at, float):
+        return {**data, "due_at": rfc3339(due_at)}
+    if "lines" in data:
+        return {"lines": [{**line, "at": rfc3339(line["at"])} for line in data["lines"]]}
+    return data
 
 
 def stats_as_json(stats: Stats) -> dict[str, object]:

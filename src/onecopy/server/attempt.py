@@ -10,8 +10,10 @@ from typing import Any
 from msgspec.structs import replace
 
 from onecopy.errors import JobInterrupted
-from onecopy.execution.attempt import Outcome, sound
-from onecopy.jobs import Job, Progress
+from onecopy.execution.attempt import Outcome
+from onecopy.jobs import Job
+from onecopy.server.log_lines import listen
+from onecopy.server.said import Said
 from onecopy.tasks import Task, prepare
 
 
@@ -29,11 +31,11 @@ class Attempt:
     """When its task ended: nothing is left to interrupt."""
     interrupt: JobInterrupted | None = None
     """What is raised in the task to end it."""
-    progress: Progress | None = None
-    """What the task has said last and is not on record."""
     coroutine: asyncio.Task[Outcome] | None = None
     """Of an async task that runs."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+    said: Said = field(default_factory=Said)
+    """What the task says of itself and is not on record."""
 
     @property
     def token(self) -> str | None:
@@ -49,11 +51,9 @@ class Attempt:
         job = self.job
         if job.timeout is not None:  # which counts from now on: it may have waited for its turn
             job = replace(job, started_at=time.time())
-        return prepare(self.task, job, self.note, self.cancelled)
-
-    def note(self, progress: Progress) -> None:
-        """Keep what the task says of itself until it is recorded."""
-        self.progress = sound(progress) or self.progress
+        # Nothing is recorded of a call.
+        listen(self.said, None if self.token is None else self.task.declared.log_level)
+        return prepare(self.task, job, self.said.note, self.cancelled)
 
     def over(self) -> None:
         """Note that the task has ended."""

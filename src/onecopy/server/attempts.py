@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from onecopy.errors import JobCancelled, JobInterrupted, TimeLimitReached
 from onecopy.execution.attempt import Outcome, describe, settle
-from onecopy.jobs import Advance, Change, Fail, Job, Release
+from onecopy.jobs import Change, Fail, Job, Release
 from onecopy.server.ahead import Ahead
 from onecopy.server.allowance import Allowance
 from onecopy.server.attempt import Attempt
@@ -148,7 +148,7 @@ class Attempts:
             told()
 
     def _record(self, attempt: Attempt, outcome: Outcome) -> None:
-        self._report(attempt)
+        self._report(attempt, last=True)
         self._recorder.record(
             attempt.job, _change(attempt, outcome), partial(self._recorded, attempt)
         )
@@ -164,10 +164,10 @@ class Attempts:
         for attempt in self._all:
             self._report(attempt)
 
-    def _report(self, attempt: Attempt) -> None:
-        progress, attempt.progress = attempt.progress, None
-        if progress is not None and attempt.token is not None:
-            self._recorder.record(attempt.job, Advance(attempt.token, progress))
+    def _report(self, attempt: Attempt, *, last: bool = False) -> None:
+        if attempt.token is not None:
+            for change in attempt.said.take(attempt.token, last=last):
+                self._recorder.record(attempt.job, change)
 
     def cancel(self, job: str) -> None:
         """Have an attempt end, because somebody has cancelled its job."""
@@ -225,6 +225,7 @@ class Attempts:
         """Give back what runs: nobody waits for it to end."""
         for attempt in self._all:
             attempt.ended = _nobody
+            self._report(attempt, last=True)
             if attempt.token is not None:
                 self._release(attempt.job)
 

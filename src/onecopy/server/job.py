@@ -8,6 +8,8 @@ What neither can stop, the supervisor kills: the deadline of the attempt stands 
 main_thread.py     sync tasks, one at a time
 attempts.py        all attempts, each from its start until its outcome is on record
 attempt.py         what is known of one
+said.py            what an attempt says of itself until it is on record
+log_lines.py       collects what tasks log
 claims.py          claims as many as there are free places
 places.py          how many these are
 passing_over.py    which tasks are passed over, for now
@@ -22,6 +24,7 @@ job_calls.py       takes calls
 import asyncio
 import contextlib
 import faulthandler
+import logging
 import os
 import signal
 import threading
@@ -42,6 +45,7 @@ from onecopy.server.channel import Channel, Closed
 from onecopy.server.claims import Claims
 from onecopy.server.job_calls import CallRunner, CallTaker
 from onecopy.server.limits import STACK_SIGNAL
+from onecopy.server.log_lines import collect
 from onecopy.server.places import Places
 from onecopy.server.process import seed_again
 from onecopy.server.recorder import Recorder
@@ -53,8 +57,8 @@ from onecopy.webhooks.config import Webhooks
 from onecopy.webhooks.courier import Courier, sender_for
 
 _TURN_EVERY: Final = 0.5
-_PROGRESS_EVERY: Final = 0.1
-"""Seconds between two reports of progress: as often as a person can see."""
+_RECORD_EVERY: Final = 0.1
+"""Seconds after which what attempts say of themselves is recorded: as often as one can see."""
 
 
 class JobWorker:
@@ -71,6 +75,8 @@ class JobWorker:
     ) -> None:
         seed_again()
         log_job_ids()
+        levels = [each.declared.log_level for each in tasks.values()]
+        collect(min((level for level in levels if level is not None), default=logging.CRITICAL))
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
         channel.setblocking(False)
         self._settings = settings
@@ -148,7 +154,7 @@ class Agent:
             asyncio.create_task(self._turn()),
             asyncio.create_task(self._cancellations.follow()),
             asyncio.create_task(self._sweep()),
-            asyncio.create_task(self._send_progress()),
+            asyncio.create_task(self._record_what_is_said()),
         ]
         self._channel.send({"event": "ready", "worker": self._name})
         self._take_calls()
@@ -183,9 +189,9 @@ class Agent:
     async def _sweep(self) -> None:
         await self._sweeping.run(self._cancellations.look)
 
-    async def _send_progress(self) -> None:
+    async def _record_what_is_said(self) -> None:
         while True:
-            await asyncio.sleep(_PROGRESS_EVERY)
+            await asyncio.sleep(_RECORD_EVERY)
             self._attempts.report_all()
 
     def _read_channel(self) -> None:

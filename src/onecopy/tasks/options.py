@@ -1,5 +1,6 @@
 """What is declared of a task, and what is said of one sending of it; lenient in, frozen inside."""
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,7 +28,8 @@ class TaskOptions:
 
     expires: from acceptance until a job that nobody began fails. keep: how long a final job is
     kept. max_memory: private bytes. max_queued: of its queue. concurrency: attempts at a time.
-    callbacks: URLs that are told how a job ended.
+    callbacks: URLs that are told how a job ended. log_level: of the lines among a job's events;
+    None: none of them.
     """
 
     retries: int = 0
@@ -41,6 +43,7 @@ class TaskOptions:
     max_queued: int | None = None
     concurrency: int | None = None
     callbacks: tuple[str, ...] = ()
+    log_level: int | None = logging.INFO
 
 
 class DeclaredOptions(TypedDict, total=False):
@@ -52,7 +55,8 @@ class DeclaredOptions(TypedDict, total=False):
     priority: where jobs wait; higher priorities first. expires: seconds until a job that nobody
     began fails. keep: seconds that a final job is kept. max_queued: how many jobs may wait in the
     queue. concurrency: attempts at a time in one worker, for async tasks. callbacks: URLs that
-    are told how each job ended.
+    are told how each job ended. log_level: what the task logs at this level or above is among the
+    events of its jobs; None: nothing is.
     """
 
     retries: int
@@ -67,6 +71,7 @@ class DeclaredOptions(TypedDict, total=False):
     max_queued: int | None
     concurrency: int | None
     callbacks: Sequence[str]
+    log_level: int | str | None
 
 
 def declared(task: str, given: DeclaredOptions, *, is_async: bool = True) -> TaskOptions:
@@ -96,6 +101,7 @@ def declared(task: str, given: DeclaredOptions, *, is_async: bool = True) -> Tas
         max_queued=check.optional("max_queued", given.get("max_queued")),
         concurrency=check.optional("concurrency", given.get("concurrency")),
         callbacks=check.texts("callbacks", given.get("callbacks", ())),
+        log_level=check.level("log_level", given.get("log_level", logging.INFO)),
     )
 
 
@@ -216,6 +222,13 @@ class _Check:
         if not isinstance(value, str) or not queues.NAME.fullmatch(value):
             raise self.fault(f"queue={value!r}: letters, digits, '_', '.', '-', at most 100")
         return value
+
+    def level(self, name: str, value: object) -> int | None:
+        if isinstance(value, str):
+            value = logging.getLevelNamesMapping().get(value.upper(), value)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+            return value
+        raise self.fault(f'{name}={value!r} is no level of logging: write "INFO" or None')
 
     def texts(self, name: str, value: object) -> tuple[str, ...]:
         texts = tuple(cast(Sequence[object], value)) if isinstance(value, Sequence) else ()
