@@ -229,10 +229,6 @@ class Attempts:
             if attempt.token is not None:
                 self._release(attempt.job)
 
-    def close(self) -> None:
-        """Let the main thread end."""
-        self._line.close()
-
     def _release(self, job: Job) -> None:
         assert job.lease is not None
         self._recorder.record(job, Release(job.lease.token))

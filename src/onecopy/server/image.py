@@ -243,9 +243,11 @@ def _work(image: Image, assignment: Assignment, scoreboard: Scoreboard, settings
         WebWorker(image.config, settings, slot, channel, scoreboard).run()
         return
     # Here, because most of it is of no use to web workers of an app without tasks.
-    from onecopy.server.job import JobWorker
+    from onecopy.server.job import Agent, JobWorker
 
-    JobWorker(tasks_of_all(), webhooks_of_all(), settings, slot, channel, scoreboard).run()
+    loop_factory = image.config.get_loop_factory()
+    agent = Agent(tasks_of_all(), webhooks_of_all(), settings, slot, channel, scoreboard)
+    JobWorker(agent, loop_factory).run()
 
 
 def _refuse(error: BaseException, channel: Channel, *, debug: bool) -> NoReturn:

@@ -28,7 +28,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import FrameType
 from typing import Any, Final
 
@@ -56,6 +56,8 @@ from onecopy.tasks import Task, log_job_ids
 from onecopy.webhooks.config import Webhooks
 from onecopy.webhooks.courier import Courier, sender_for
 
+type LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+
 _TURN_EVERY: Final = 0.5
 _RECORD_EVERY: Final = 0.1
 """Seconds after which what attempts say of themselves is recorded: as often as one can see."""
@@ -64,38 +66,37 @@ _RECORD_EVERY: Final = 0.1
 class JobWorker:
     """One job worker, from the fork to its end."""
 
-    def __init__(
-        self,
-        tasks: dict[str, Task[..., Any]],
-        webhooks: Webhooks,
-        settings: Settings,
-        slot: int,
-        channel: Channel,
-        scoreboard: Scoreboard,
-    ) -> None:
+    def __init__(self, agent: "Agent", loop_factory: LoopFactory | None) -> None:
+        """Take what the second thread does, and what makes its event loop."""
         seed_again()
         log_job_ids()
         levels = [each.declared.log_level for each in tasks.values()]
         collect(min((level for level in levels if level is not None), default=logging.CRITICAL))
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
-        channel.setblocking(False)
-        self._settings = settings
-        self._agent = Agent(tasks, webhooks, settings, slot, channel, scoreboard)
+        self._agent = agent
+        self._loop_factory = loop_factory
 
     def run(self) -> None:
         """Work until told to leave."""
         signal.signal(signal.SIGTERM, self._on_term)
-        thread = threading.Thread(target=self._agent.run, name="onecopy agent", daemon=True)
+        thread = threading.Thread(target=self._run_agent, name="onecopy agent", daemon=True)
         thread.start()
-        self._agent.run_main_thread()
+        self._agent.main_thread.run()
         thread.join()
+
+    def _run_agent(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=self._loop_factory) as runner:
+                runner.run(self._agent.run())
+        finally:
+            self._agent.main_thread.close()
 
     def _on_term(self, number: int, frame: FrameType | None) -> None:
         self._agent.stop_soon()
 
 
 class Agent:
-    """What the second thread does."""
+    """What the second thread does; to be made in the main thread."""
 
     def __init__(
         self,
@@ -106,6 +107,7 @@ class Agent:
         channel: Channel,
         scoreboard: Scoreboard,
     ) -> None:
+        channel.setblocking(False)
         self._tasks = tasks
         self._settings = settings
         self._slot = slot
@@ -116,6 +118,7 @@ class Agent:
         self._recorder = Recorder(self._runtime)
         begun = Begun(scoreboard, slot)
         self._attempts = Attempts(tasks, self._recorder, begun, Allowance(scoreboard, slot))
+        self.main_thread = self._attempts.main_thread
         self._cancellations = Cancellations(self._runtime, self._attempts)
         self._sweeping = Sweeping(
             self._runtime, self._name, self._policy_of, self._attempts, self._recorder
@@ -129,25 +132,15 @@ class Agent:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._background: set[asyncio.Future[None]] = set()
 
-    def run_main_thread(self) -> None:
-        """Run sync tasks until the event loop has ended."""
-        self._attempts.main_thread.run()
-
-    def run(self) -> None:
-        """Run the event loop until told to leave."""
-        try:
-            asyncio.run(self._work())
-        finally:
-            self._attempts.close()
-
     def stop_soon(self) -> None:
         """Have it leave; for signal handlers and other threads."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._claims.stop)
 
-    async def _work(self) -> None:
+    async def run(self) -> None:
+        """Work until told to leave."""
         self._loop = asyncio.get_running_loop()
-        self._attempts.main_thread.connect()
+        self.main_thread.connect()
         await self._runtime.open()
         self._loop.add_reader(self._channel.fileno(), self._read_channel)
         helpers = [

@@ -72,6 +72,10 @@ class MainThread:
             self.attempt = None
             self._hand_over(attempt, outcome)
 
+    def close(self) -> None:
+        """Let `run` return, once it has run what is in line."""
+        self._line.close()
+
     def interrupt(self) -> None:
         """Have the attempt that runs end by its `interrupt`, if it has one; from any thread."""
         signal.pthread_kill(self._ident, _INTERRUPT)
