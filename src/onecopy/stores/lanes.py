@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ class Operation:
     """Something to do for a caller, and where to say what came of it.
 
     run: is given what the lane's `serve` has for it; it runs in the lane's thread.
+    until: when its caller's patience is over, by the clock of the event loop.
     """
 
     run: Callable[..., Any]
     future: asyncio.Future[Any]
     loop: asyncio.AbstractEventLoop
+    until: float
     result: Any = None
     error: Exception | None = None
 
@@ -49,25 +52,25 @@ class Lane:
         self._thread: threading.Thread | None = None
         self._pending: deque[Operation] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()
+        self._watched: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        """The loops with a timer that looks after what they wait for: one, and not one for each."""
 
-    async def do[T](self, run: Callable[..., T]) -> T:
-        """Have something done in the lane's thread, and return what it returns.
+    def do[T](self, run: Callable[..., T]) -> asyncio.Future[T]:
+        """Have something done in the lane's thread; the future has what it returns.
 
-        Raises Unavailable if its turn does not come; if it is cancelled before, it is not done.
+        Or Unavailable, if its turn does not come; if it is cancelled before, it is not done.
         """
         loop = asyncio.get_running_loop()
-        operation = Operation(run, loop.create_future(), loop)
-        self._pending.append(operation)
-        self._ensure_thread()
+        future: asyncio.Future[T] = loop.create_future()
+        until = loop.time() + PATIENCE
+        self._pending.append(Operation(run, future, loop, until))
+        if self._thread is None:
+            self._start()
         self._bell.put(True)
-        timer = loop.call_later(PATIENCE, self._give_up, operation)
-        try:
-            return await operation.future
-        except asyncio.CancelledError:
-            self._withdraw(operation)
-            raise
-        finally:
-            timer.cancel()
+        if loop not in self._watched:
+            self._watched.add(loop)
+            loop.call_at(until, self._watch, loop)
+        return future
 
     def end(self) -> None:
         """Serve what is pending and end the thread; blocks until it has."""
@@ -77,14 +80,13 @@ class Lane:
                 self._bell.put(False)
                 thread.join(PATIENCE)  # it may wait for a stopped process
 
-    def _ensure_thread(self) -> None:
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(
-                        target=self._run, name=f"onecopy-{self._name}", daemon=True
-                    )
-                    self._thread.start()
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(
+                    target=self._run, name=f"onecopy-{self._name}", daemon=True
+                )
+                self._thread.start()
 
     def _run(self) -> None:
         go_on = True
@@ -97,20 +99,29 @@ class Lane:
         taken: list[Operation] = []
         while self._pending and len(taken) < 256:
             try:
-                taken.append(self._pending.popleft())
+                operation = self._pending.popleft()
             except IndexError:  # withdrawn at this moment
                 break
+            if not operation.future.done():  # else cancelled
+                taken.append(operation)
         return taken
 
-    def _withdraw(self, operation: Operation) -> bool:
-        try:
-            self._pending.remove(operation)
-        except ValueError:
-            return False
-        return True
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell those of a loop who have waited for too long, and look again when others have."""
+        waiting = [operation for operation in self._pending.copy() if operation.loop is loop]
+        for operation in waiting:
+            if operation.until > loop.time():
+                loop.call_at(operation.until, self._watch, loop)
+                return
+            self._give_up(operation)
+        self._watched.discard(loop)
 
     def _give_up(self, operation: Operation) -> None:
-        if self._withdraw(operation) and not operation.future.done():
+        try:
+            self._pending.remove(operation)
+        except ValueError:  # its turn has come
+            return
+        if not operation.future.done():
             words = (
                 f"the store is busy for {PATIENCE:g} seconds: is a process stopped that uses it?"
             )

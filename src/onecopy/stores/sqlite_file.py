@@ -13,7 +13,7 @@ import os
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import Final
 
@@ -60,24 +60,24 @@ class File:
                 link.close()
         self._turn.close()
 
-    async def write[T](self, run: Callable[[sqlite3.Cursor, Figures], T]) -> T:
-        """Run something in a transaction, which is durable once this returns.
+    def write[T](self, run: Callable[[sqlite3.Cursor, Figures], T]) -> Awaitable[T]:
+        """Run something in a transaction, which is durable once this is answered.
 
         It may share the transaction with others, and be run again: so it refuses (`_REFUSALS`)
         before it writes, and has no other effects.
         """
         self._must_be_open()
-        return await self._writes.do(run)
+        return self._writes.do(run)
 
-    async def read[T](self, run: Callable[[sqlite3.Cursor], T]) -> T:
+    def read[T](self, run: Callable[[sqlite3.Cursor], T]) -> Awaitable[T]:
         """Run a read that is over at once."""
         self._must_be_open()
-        return await self._reads.do(run)
+        return self._reads.do(run)
 
-    async def scan[T](self, run: Callable[[sqlite3.Cursor], T]) -> T:
+    def scan[T](self, run: Callable[[sqlite3.Cursor], T]) -> Awaitable[T]:
         """Run a read that may take long; it keeps no other one waiting."""
         self._must_be_open()
-        return await self._scans.do(run)
+        return self._scans.do(run)
 
     def _must_be_open(self) -> None:
         if not self._is_open:
