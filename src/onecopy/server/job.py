@@ -70,8 +70,6 @@ class JobWorker:
         """Take what the second thread does, and what makes its event loop."""
         seed_again()
         log_job_ids()
-        levels = [each.declared.log_level for each in tasks.values()]
-        collect(min((level for level in levels if level is not None), default=logging.CRITICAL))
         faulthandler.register(STACK_SIGNAL, all_threads=True, chain=False)
         self._agent = agent
         self._loop_factory = loop_factory
@@ -107,6 +105,8 @@ class Agent:
         channel: Channel,
         scoreboard: Scoreboard,
     ) -> None:
+        levels = [each.declared.log_level for each in tasks.values()]
+        collect(min((level for level in levels if level is not None), default=logging.CRITICAL))
         channel.setblocking(False)
         self._tasks = tasks
         self._settings = settings
