@@ -225,12 +225,13 @@ class _Stream(Outlet):
             following.resume()
 
     def _write(self, data: bytes) -> bool:
-        chunks = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)]
-        messages = [_body(chunk) for chunk in chunks]
         if self._left == 0:
-            messages = messages or [_body(b"")]
-            messages[-1]["more_body"] = False
-        return self.put(*messages) if messages else True
+            self._streams.end_later(self._end)
+        chunks = [data[at : at + _CHUNK] for at in range(0, len(data), _CHUNK)]
+        return self.put(*map(_body, chunks)) if chunks else True
+
+    def _end(self) -> None:
+        self.put(_body(b"", more=False))
 
 
 def _unavailable() -> Problem:

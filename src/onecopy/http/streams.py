@@ -8,6 +8,7 @@ import asyncio
 import logging
 import random
 import signal
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, Protocol, Self, cast
 from weakref import WeakKeyDictionary
@@ -58,6 +59,8 @@ class Streams:
         self._open: set[Stream] = set()
         self._ticking: asyncio.Task[None] | None = None
         self._leaving = False
+        self._ends: deque[Callable[[], None]] = deque()
+        self._ending: asyncio.Task[None] | None = None
 
     @classmethod
     def here(cls) -> Self:
@@ -91,6 +94,15 @@ class Streams:
         """Forget a stream."""
         self._open.discard(stream)
 
+    def end_later(self, end: Callable[[], None]) -> None:
+        """Call what ends a stream, once all others that are being told have been told.
+
+        To end one costs as much as to tell it: of many that follow one job, the last would wait.
+        """
+        self._ends.append(end)
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end_all(), name="onecopy: ends of streams")
+
     def leave(self) -> None:
         """Have all clients reconnect; not all at the same moment, where they are many."""
         self._leaving = True
@@ -100,6 +112,19 @@ class Streams:
                 stream.leave(random.randint(100, longest))
             else:
                 stream.drop()
+
+    async def _end_all(self) -> None:
+        try:
+            known = 0
+            while known < len(self._ends):
+                known = len(self._ends)
+                await asyncio.sleep(0)
+            while self._ends:
+                for end in [self._ends.popleft() for _ in range(min(_AT_ONCE, len(self._ends)))]:
+                    end()
+                await asyncio.sleep(0)
+        finally:
+            self._ending = None
 
     async def _tick_while_open(self) -> None:
         try:

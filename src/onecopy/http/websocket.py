@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, override
 from urllib.parse import urlsplit
 
@@ -146,7 +147,7 @@ class JobSocket(Outlet):
         messages = [_text(text.decode()) for text in news.texts]
         room = self.put(*messages) if messages else True
         if news.over and job == self._job:
-            self.end(DONE, "the job has ended")
+            Streams.here().end_later(partial(self.end, DONE, "the job has ended"))
         return room
 
     def fail(self, job: str, error: Exception) -> None:
