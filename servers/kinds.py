@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from servers.process import Server
+from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 
-KINDS: Final[dict[str, type[Server]]] = {"redis": Redis}
+KINDS: Final[dict[str, type[Server]]] = {"rabbitmq": RabbitMQ, "redis": Redis}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from servers.process import Server
+from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 
 
@@ -31,4 +32,11 @@ def started[S: Server](server: S) -> Generator[S]:
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Redis]:
     """A Redis that all tests share: each keeps to a prefix, or a channel, of its own."""
     with started(Redis(tmp_path_factory.mktemp("servers") / "redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[RabbitMQ]:
+    """A RabbitMQ that all tests share: each has a prefix of its own."""
+    with started(RabbitMQ(tmp_path_factory.mktemp("servers") / "rabbitmq")) as server:
         yield server

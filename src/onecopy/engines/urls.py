@@ -19,11 +19,26 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
     """Return the engine that a URL names; `open` it before it is used.
 
     `local:`    Unix sockets in the state folder: the processes of this host
+    `amqp://user:password@host/vhost`, `amqps://...`    RabbitMQ
 
     own: the store's own engine. Raises OptionError: the URL names no engine.
     """
     match url.partition(":")[0]:
         case "local":
             return own if isinstance(own, LocalEngine) else LocalEngine(folder, bell=bell)
-        case _:
-            raise OptionError("engine", f"{url!r} names no engine; one would be local:")
+        case "amqp" | "amqps":
+            return _rabbitmq(url, own)
+        case other:  # Not the URL: a password may be in it.
+            raise OptionError("engine", f"{other[:50]!r} is no engine; one would be local:")
+
+
+def _rabbitmq(url: str, own: Engine) -> Engine:
+    try:
+        from onecopy.engines.rabbitmq import RabbitMQEngine
+    except ModuleNotFoundError as error:
+        raise _not_installed("aio-pika", "rabbitmq") from error
+    return RabbitMQEngine(url, own)
+
+
+def _not_installed(package: str, extra: str) -> OptionError:
+    return OptionError("engine", f"it needs {package}: pip install 'onecopy[{extra}]'")
