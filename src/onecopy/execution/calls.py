@@ -1,5 +1,7 @@
 """Calls: short work that goes straight to a job worker and back, with no store.
 
+Workers of this host come first; other hosts are asked where `distant_calls` are configured.
+
 A run with job workers listens on one Unix socket; whichever worker has a free place accepts. A
 connection is for one call: a JSON line each way. The socket's backlog is the queue: it is bounded,
 and full means busy.
@@ -9,13 +11,14 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import Final
 
 from msgspec import Raw, Struct, json
 
 from onecopy.engines.local import path_in
 from onecopy.errors import Busy, JobFailed, NoWorker, ResultTimeout
+from onecopy.execution.distant_calls import DistantHosts
 from onecopy.execution.ports import Call
 from onecopy.jobs import Failure
 
@@ -38,12 +41,13 @@ class Question(Struct):
 class Answer(Struct, omit_defaults=True):
     """What became of a call: the JSON of its result, or why there is none.
 
-    unknown: the task is not known there, and nothing has happened.
+    unknown, busy: the task is not known there, no place is free; and nothing has happened.
     """
 
     result: Raw = Raw()
     failure: Failure | None = None
     unknown: bool = False
+    busy: bool = False
 
 
 def socket_name(pid: int) -> str:
@@ -85,29 +89,57 @@ def _socket_at(folder: str, name: str, use: Callable[[socket.socket, str], None]
 class Caller:
     """Makes calls for one process."""
 
-    def __init__(self, folder: str) -> None:
-        """Call the workers whose sockets are in a state folder."""
+    def __init__(self, folder: str, distant: DistantHosts | None = None) -> None:
+        """Call the workers whose sockets are in a state folder, and those of other hosts."""
         self._folder = folder
+        self._distant = distant
         self._known: dict[str, str] = {}
         """Tasks, and the socket that took the last call of each."""
 
     async def call(self, call: Call) -> str:
-        """Have a job worker of this host run a task now; return the JSON of its result.
+        """Have a job worker run a task now; return the JSON of its result.
 
         Raises NoWorker, Busy, JobFailed with an empty id, ResultTimeout.
         """
         question = json.encode(Question(call.task, call.timeout, Raw(call.arguments))) + b"\n"
         try:
             async with asyncio.timeout(call.timeout):
-                answer = await self._ask_one_of_all(call.task, question)
+                answer = await self._ask_any_host(call.task, question)
         except TimeoutError:
             raise ResultTimeout("", call.timeout) from None
+        if answer.unknown:
+            raise NoWorker(call.task)
+        if answer.busy:
+            raise Busy(call.task)
         if answer.failure is not None:
             raise JobFailed("", answer.failure.type, answer.failure.message)
         return bytes(answer.result).decode()
 
-    async def _ask_one_of_all(self, task: str, question: bytes) -> Answer:
-        """Ask one run after the other until one takes the call."""
+    async def _ask_any_host(self, task: str, question: bytes) -> Answer:
+        here = await self._ask_here(task, question)
+        if self._distant is None or not (here.unknown or here.busy):
+            return here
+        busy = here.busy
+        async with aclosing(self._distant.ask(question)) as lines:
+            async for line in lines:
+                answer = _read(line)
+                if not (answer.unknown or answer.busy):
+                    return answer
+                busy = busy or answer.busy
+        return Answer(unknown=not busy, busy=busy)
+
+    async def answer_here(self, question: bytes) -> bytes:
+        """Have a job worker of this host answer what another host asks; the JSON of an Answer."""
+        asked = json.decode(question, type=Question)
+        try:
+            async with asyncio.timeout(asked.timeout):
+                answer = await self._ask_here(asked.task, question + b"\n")
+        except TimeoutError:
+            return b""  # Nobody waits any more.
+        return json.encode(answer)
+
+    async def _ask_here(self, task: str, question: bytes) -> Answer:
+        """Ask one run of this host after the other until one takes the call."""
         busy = False
         for name in self._names(task):
             try:
@@ -126,7 +158,7 @@ class Caller:
             if not answer.unknown:
                 self._known[task] = name
                 return answer
-        raise Busy(task) if busy else NoWorker(task)
+        return Answer(unknown=not busy, busy=busy)
 
     def _names(self, task: str) -> Iterator[str]:
         known = self._known.pop(task, None)

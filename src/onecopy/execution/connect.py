@@ -3,6 +3,7 @@
 ONECOPY_STATE_DIR  the folder that the processes of a host share; default `.onecopy`
 ONECOPY_STORE      default: an SQLite file in that folder
 ONECOPY_ENGINE     default: the store's own
+ONECOPY_CALLS_SECRET   has calls go to other hosts too; default: they stay on this one
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from onecopy.engines import Engine
 from onecopy.engines.urls import open_engine, own_engine
+from onecopy.execution.distant_calls import DistantHosts, secret_here
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.state import state_folder
 from onecopy.stores import Unavailable
@@ -41,7 +43,9 @@ def new_runtime(*, bell: int | None = None) -> Runtime:
         os.makedirs(folder, mode=0o700, exist_ok=True)
     except OSError as error:
         raise Unavailable(f"cannot make the state folder {folder}: {error.strerror}") from error
-    return Runtime(open_store(url), _new_engine(url, folder, bell), folder)
+    store, secret = open_store(url), secret_here()
+    distant = None if secret is None else DistantHosts(store, secret)
+    return Runtime(store, _new_engine(url, folder, bell), folder, distant)
 
 
 def _new_engine(store: str, folder: str, bell: int | None) -> Engine:

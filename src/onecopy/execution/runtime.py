@@ -7,6 +7,7 @@ from typing import Final
 
 from onecopy.engines import Engine
 from onecopy.execution.calls import Caller
+from onecopy.execution.distant_calls import DistantHosts
 from onecopy.execution.events import End, Following, Listener, events_of
 from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call
@@ -21,13 +22,18 @@ _SOON: Final = 1.0
 class Runtime:
     """Brings jobs into the store and answers about them; all who follow jobs share one hub."""
 
-    def __init__(self, store: Store, engine: Engine, folder: str) -> None:
-        """Take a store, an engine, and the state folder that this host's workers share."""
+    def __init__(
+        self, store: Store, engine: Engine, folder: str, distant: DistantHosts | None = None
+    ) -> None:
+        """Take a store, an engine, and the state folder that this host's workers share.
+
+        distant: other hosts, where calls may go there.
+        """
         self.store = store
         self.engine = engine
         self.on_deliveries: Callable[[], None] | None = None
         """Called when a change has recorded deliveries of webhooks."""
-        self._caller = Caller(folder)
+        self._caller = Caller(folder, distant)
         self._queue_times = QueueTimes(store)
         self._hub = Hub(store, engine.changes)
 
@@ -122,8 +128,12 @@ class Runtime:
         return self._hub.follow(job, after, listener)
 
     async def call(self, call: Call) -> str:
-        """Run a task in a job worker of this host now; as `ports.Runtime.call`."""
+        """Run a task in a job worker now; as `ports.Runtime.call`."""
         return await self._caller.call(call)
+
+    async def ask_here(self, question: bytes) -> bytes:
+        """Have a job worker of this host answer what a caller of another one asks."""
+        return await self._caller.answer_here(question)
 
     async def queue_seconds(self, queue: str) -> float | None:
         """Return how long jobs of a queue wait for a worker on average, as of a moment ago."""

@@ -292,7 +292,7 @@ def main() -> None:
     set_name("onecopy image")
     settings = Settings.load(settings_fd)
     own = (settings_fd, channel_fd, scoreboard_fd, settings.bell, settings.calls)
-    for fd in (*own, *settings.sockets):
+    for fd in (*own, settings.distant_calls, *settings.sockets):
         if fd >= 0:
             os.set_inheritable(fd, False)
     os.environ[STATE_DIR] = settings.state_dir

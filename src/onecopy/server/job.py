@@ -19,6 +19,7 @@ allowance.py       until when the supervisor lets this worker go on
 begun.py           what it has begun, for the case that it is killed
 sweeping.py        what it does for all
 job_calls.py       takes calls
+call_gateway.py    takes calls of other hosts
 """
 
 import asyncio
@@ -33,6 +34,7 @@ from types import FrameType
 from typing import Any, Final
 
 from onecopy.execution.connect import new_runtime
+from onecopy.execution.distant_calls import secret_here
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.queues import Queues
@@ -40,6 +42,7 @@ from onecopy.execution.runtime import Runtime
 from onecopy.server.allowance import Allowance
 from onecopy.server.attempts import Attempts
 from onecopy.server.begun import Begun
+from onecopy.server.call_gateway import CallGateway, announce
 from onecopy.server.cancellations import Cancellations
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.claims import Claims
@@ -129,6 +132,7 @@ class Agent:
         self._courier = Courier(self._runtime.store.deliveries, sender_for(webhooks))
         self._runtime.on_deliveries = self._courier.wake
         self._calls: CallTaker | None = None
+        self._gateway: CallGateway | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._background: set[asyncio.Future[None]] = set()
 
@@ -151,6 +155,7 @@ class Agent:
         ]
         self._channel.send({"event": "ready", "worker": self._name})
         self._take_calls()
+        helpers += await self._take_distant_calls()
         self._courier.start()
         try:
             await self._claims.run()
@@ -173,6 +178,15 @@ class Agent:
         self._attempts.on_free.append(calls.room)
         calls.room()
         self._calls = calls
+
+    async def _take_distant_calls(self) -> list[asyncio.Task[None]]:
+        secret = secret_here()
+        if self._settings.distant_calls < 0 or secret is None:
+            return []
+        self._gateway = CallGateway(self._settings.distant_calls, secret, self._runtime.ask_here)
+        await self._gateway.start()
+        announcing = announce(self._runtime.store, self._settings.calls_address)
+        return [asyncio.create_task(announcing)]
 
     async def _turn(self) -> None:
         while True:
@@ -207,6 +221,8 @@ class Agent:
         """Let attempts end; give back what has not ended when the time is over."""
         self._attempts.release_waiting()
         answering: set[asyncio.Task[None]] = set()
+        if self._gateway is not None:
+            await self._gateway.stop()
         if self._calls is not None:
             self._calls.stop()
             answering = self._calls.answering

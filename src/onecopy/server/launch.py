@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from onecopy.engines import local
 from onecopy.errors import StateFolderError
-from onecopy.execution import calls
+from onecopy.execution import calls, distant_calls
 from onecopy.server import console, supervisor
 from onecopy.server.binding import Bound, bind
 from onecopy.server.control_server import open_socket, prepare_state_folder
@@ -64,15 +64,18 @@ def launch(options: Options) -> NoReturn:
 
     Raises:
         BindError: an address cannot be listened on.
+        OptionError: calls of other hosts are configured, but not wholly.
         StateFolderError: the state folder cannot be used.
     """
     state_dir = os.path.abspath(options.state_dir)
     bound = _bind(options)
+    takes_jobs = options.tier != "web" and options.job_workers != 0
+    distant, address = _open_gateway() if takes_jobs else (-1, "")
     bell = call = -1
     try:
         prepare_state_folder(state_dir)
         control = open_socket(state_dir, os.getpid())
-        if options.tier != "web" and options.job_workers != 0:
+        if takes_jobs:
             bell, call = _open_job_sockets(state_dir)
     except OSError as error:
         if bound.uds is not None:
@@ -93,6 +96,8 @@ def launch(options: Options) -> NoReturn:
             "url": bound.url,
             "bell": bell,
             "calls": call,
+            "distant_calls": distant,
+            "calls_address": address,
             "uds": bound.uds,
         }
     )
@@ -122,6 +127,19 @@ def _open_job_sockets(state_dir: str) -> tuple[int, int]:
     return bell.detach(), call.detach()
 
 
+def _open_gateway() -> tuple[int, str]:
+    """Open what takes calls of other hosts, and say where; -1 where none are taken."""
+    place = distant_calls.place_here()
+    if place is None:
+        return -1, ""
+    first, *others = bind(host=place[0], port=place[1], uds=None, fd=None, tls=False).sockets
+    for sock in others:
+        sock.close()
+    first.listen(calls.BACKLOG)
+    host, port = first.getsockname()[:2]
+    return first.detach(), f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def interpreter_flags() -> list[str]:
     """Return the flags that this interpreter was started with, as multiprocessing does."""
     return subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
@@ -134,7 +152,8 @@ def _exec(settings: Settings, control_fd: int, console_fd: int) -> NoReturn:
     # From a module imported here, so that its compiled form is on disk: compiling costs the
     # supervisor a megabyte.
     source = os.path.abspath(supervisor.__file__).removesuffix("/onecopy/server/supervisor.py")
-    for fd in (*settings.sockets, control_fd, settings.bell, settings.calls):
+    waited_on = (settings.bell, settings.calls, settings.distant_calls)
+    for fd in (*settings.sockets, control_fd, *waited_on):
         if fd < 0:
             continue
         os.set_inheritable(fd, True)

@@ -42,6 +42,10 @@ class Settings:
     """Descriptor of the bell that job workers wait on; -1 without job workers."""
     calls: int
     """Descriptor of the socket that takes calls; -1 without job workers."""
+    distant_calls: int
+    """Descriptor of the socket that takes calls of other hosts; -1 where none are taken."""
+    calls_address: str
+    """Where other hosts reach it; empty where none are taken."""
     sockets: list[int]
     """Descriptors of the sockets to accept on."""
     listen: bool

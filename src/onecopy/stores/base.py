@@ -163,6 +163,14 @@ class Store(Protocol):
         """Return figures by queue and task."""
         ...
 
+    async def announce(self, address: str, *, until: float) -> None:
+        """Record where workers of a host take calls of other hosts, for so long."""
+        ...
+
+    async def announced(self, *, now: float) -> list[str]:
+        """Return the addresses that were announced, and whose time is not over."""
+        ...
+
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final jobs that have been kept long enough, with their events; return how many.
 

@@ -31,6 +31,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}  # in the order of acceptance
         self._events: dict[str, list[Event]] = {}
+        self._announced: dict[str, float] = {}
         self._lock = threading.Lock()
         self._deliveries = MemoryDeliveries(self._lock)
 
@@ -172,6 +173,16 @@ class MemoryStore:
             for job in self._jobs.values():
                 groups[job.queue, job.task].append(job)
         return [_figures(*key, jobs) for key, jobs in sorted(groups.items())]
+
+    async def announce(self, address: str, *, until: float) -> None:
+        """Record where workers of a host take calls."""
+        with self._lock:
+            self._announced[address] = until
+
+    async def announced(self, *, now: float) -> list[str]:
+        """Return the addresses whose time is not over."""
+        with self._lock:
+            return [address for address, until in self._announced.items() if until > now]
 
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final jobs that have been kept long enough, with their events."""

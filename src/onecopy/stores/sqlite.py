@@ -153,6 +153,24 @@ class SQLiteStore:
         """Return figures by queue and task."""
         return await self._file.scan(stats)
 
+    async def announce(self, address: str, *, until: float) -> None:
+        """Record where workers of a host take calls."""
+        replace = "INSERT OR REPLACE INTO announced (address, until) VALUES (?, ?)"
+
+        def run(cursor: sqlite3.Cursor, _figures: Figures) -> None:
+            cursor.execute(replace, (address, until))
+
+        await self._file.write(run)
+
+    async def announced(self, *, now: float) -> list[str]:
+        """Return the addresses whose time is not over."""
+
+        def run(cursor: sqlite3.Cursor) -> list[str]:
+            found = cursor.execute("SELECT address FROM announced WHERE until > ?", (now,))
+            return [address for (address,) in found]
+
+        return await self._file.read(run)
+
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final jobs that have been kept long enough: a few at a time, others in between."""
         pruned = 0

@@ -155,6 +155,12 @@ CREATE INDEX jobs_to_remove ON jobs (remove_at) WHERE remove_at IS NOT NULL;
 """
 
 
+_ANNOUNCED: Final = """
+-- Where workers of a host take calls of other hosts.
+CREATE TABLE announced (address TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+"""
+
+
 def packed(
     arguments: str,
     result: str | None,
@@ -197,7 +203,7 @@ def packed(
     )
 
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _CALLBACKS, _DELIVERIES, _PACKED)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _CALLBACKS, _DELIVERIES, _PACKED, _ANNOUNCED)
 """What makes each version of the schema out of the one before: the first of an empty file.
 
 A new field of `Job` is a new version too, if only of an empty text: an older onecopy, which would

@@ -35,6 +35,18 @@ class Living:
 
         asyncio.run(whole())
 
+    def test_addresses_are_announced_for_a_time(self, store: Store) -> None:
+        async def scenario() -> None:
+            assert await store.announced(now=NOW) == []
+            await store.announce("10.0.0.1:7788", until=NOW + 30)
+            await store.announce("[fd00::2]:7788", until=NOW + 60)
+            assert sorted(await store.announced(now=NOW)) == ["10.0.0.1:7788", "[fd00::2]:7788"]
+            assert await store.announced(now=NOW + 31) == ["[fd00::2]:7788"]
+            await store.announce("10.0.0.1:7788", until=NOW + 90)
+            assert await store.announced(now=NOW + 61) == ["10.0.0.1:7788"]
+
+        run_open(store, scenario)
+
     def test_several_event_loops_of_one_process(self, store: Store) -> None:
         claimed: list[Job] = []
 
