@@ -71,7 +71,7 @@ build: $(VENV)/.ready-dev ## Build the source distribution and a wheel into dist
 	$(BIN)/python -m build --no-isolation $(ARGS)
 
 clean: ## Remove what was built and the environment
-	rm -rf build dist .pytest_cache .ruff_cache .import_linter_cache .coverage* $(VENV)
+	rm -rf build dist .pytest_cache* .ruff_cache .import_linter_cache .coverage* $(VENV)
 	find src -name '*.so' -delete
 	find . -name '__pycache__' -type d -prune -exec rm -rf {} +
 
