@@ -155,6 +155,12 @@ class Store(Protocol):
         """Return when the next queued job is due, or was, `without` some tasks'; None if none."""
         ...
 
+    async def due(
+        self, queues: Sequence[str], *, now: float, limit: int = 1, without: Sequence[str] = ()
+    ) -> list[Job]:
+        """Return the jobs that `claim` would begin, in its order, and begin none of them."""
+        ...
+
     async def find(self, which: Filter) -> list[Job]:
         """Return jobs, the newest first. Raises KeyError if `older_than` is gone."""
         ...

@@ -98,12 +98,9 @@ class MemoryStore:
     ) -> list[Job]:
         """Begin attempts of due jobs."""
         with self._lock:
-            queued = self._queued(queues, without)
-            due = [job for job in queued if job.due_at <= now and not expired(job, now)]
-            due.sort(key=lambda job: (queues.index(job.queue), -job.priority, job.due_at))
             return [
                 self._change(job, Claim(Lease(new_token(), worker, until)), now)
-                for job in due[:limit]
+                for job in self._due(queues, now, without)[:limit]
             ]
 
     async def change(
@@ -157,6 +154,18 @@ class MemoryStore:
         """Return when the next queued job is due, or was; None if none."""
         with self._lock:
             return min((job.due_at for job in self._queued(queues, without)), default=None)
+
+    async def due(
+        self, queues: Sequence[str], *, now: float, limit: int = 1, without: Sequence[str] = ()
+    ) -> list[Job]:
+        """Return the jobs that `claim` would begin."""
+        with self._lock:
+            return self._due(queues, now, without)[:limit]
+
+    def _due(self, queues: Sequence[str], now: float, without: Sequence[str]) -> list[Job]:
+        queued = self._queued(queues, without)
+        due = [job for job in queued if job.due_at <= now and not expired(job, now)]
+        return sorted(due, key=lambda job: (queues.index(job.queue), -job.priority, job.due_at))
 
     async def find(self, which: Filter) -> list[Job]:
         """Return jobs, the newest first."""

@@ -145,6 +145,17 @@ class SQLiteStore:
         """Return when the next queued job is due, or was; None if none."""
         return await self._file.read(lambda cursor: claims.next_due(cursor, queues, without))
 
+    async def due(
+        self, queues: Sequence[str], *, now: float, limit: int = 1, without: Sequence[str] = ()
+    ) -> list[Job]:
+        """Return the jobs that `claim` would begin."""
+
+        def look(cursor: sqlite3.Cursor) -> list[Job]:
+            found = claims.due(cursor, queues, now, limit, without)
+            return [rows.job_of(cursor, row) for row in found]
+
+        return await self._file.read(look)
+
     async def find(self, which: Filter) -> list[Job]:
         """Return jobs, the newest first."""
         return await self._file.scan(lambda cursor: queries.find(cursor, which))

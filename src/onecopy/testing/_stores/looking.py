@@ -76,6 +76,28 @@ class Sweeping:
 
         run_open(store, scenario)
 
+    def test_what_is_due_is_what_a_claim_would_begin(self, store: Store) -> None:
+        async def scenario() -> None:
+            jobs = [
+                make_job(due_at=NOW - 5),
+                make_job(due_at=NOW + 7),
+                make_job(priority=1, due_at=NOW - 1),
+                make_job(queue="other"),
+                make_job(task="another"),
+                make_job(expires_at=NOW),
+            ]
+            await store.accept(jobs)
+            queues = ["other", "default"]
+            due = await store.due(queues, now=NOW, limit=10, without=["another"])
+            assert ids_of(due) == [jobs[i].id for i in (3, 2, 0)]
+            assert await store.due(queues, now=NOW, limit=2, without=["another"]) == due[:2]
+            assert all(job.status == "queued" for job in await store.get([job.id for job in due]))
+            claimed = await store.claim("worker", queues, now=NOW, until=NOW + 9, limit=10)
+            assert ids_of(claimed) == [jobs[i].id for i in (3, 2, 0, 4)]
+            assert await store.due(queues, now=NOW, limit=10) == []
+
+        run_open(store, scenario)
+
     def test_next_due_is_the_first_of_the_queues(self, store: Store) -> None:
         async def scenario() -> None:
             assert await store.next_due(["default"]) is None

@@ -1,0 +1,24 @@
+"""The Celery engine between a web tier and `onecopy worker`, with real brokers."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from onecopy.engines.celery import CeleryEngine
+from onecopy.engines.celery_app import app_of
+from onecopy.engines.local import LocalEngine
+from onecopy.testing import EngineContract
+from onecopy.testing._engines import Connect
+from servers.redis import Redis
+
+
+class TestCeleryEngineWithRedis(EngineContract):
+    @pytest.fixture
+    def connect(
+        self, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
+    ) -> Iterator[Connect]:
+        folder = str(tmp_path_factory.mktemp("state"))
+        app = app_of(f"celery+{redis_server.url}")
+        app.conf.broker_transport_options = {"global_keyprefix": uuid.uuid4().hex}
+        return lambda: CeleryEngine(app, LocalEngine(folder))
