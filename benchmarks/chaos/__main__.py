@@ -1,8 +1,10 @@
 """Kills and stops processes of every kind while jobs are accepted, and counts what that has cost.
 
-`python -m benchmarks.chaos`: 10,000 jobs over HTTP, 200 kills. Every job that was answered 202 has
-to reach a final status, once; no two attempts of a job may overlap; the history of each job has to
-be complete. Aim: 0 lost, 0 overlaps, 0 faults.
+`python -m benchmarks.chaos`: 10,000 jobs over HTTP, 200 kills. With `--store postgres`, `--engine
+kafka` their servers are started, and killed as well: 1,000 jobs and 50 kills will do there.
+
+Every job that was answered 202 has to reach a final status, once; no two attempts of a job may
+overlap; the history of each job has to be complete. Aim: 0 lost, 0 overlaps, 0 faults.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from rich.progress import Progress
 from benchmarks import _facts
 from benchmarks.chaos.judge import Report
 from benchmarks.chaos.run import Chaos, Plan
+from servers.choice import ENGINES, STORES, Choice, chosen
 
 
 def main() -> None:
@@ -29,16 +32,21 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between kills")
     parser.add_argument("--work", type=float, default=0.01, help="seconds of an attempt")
     parser.add_argument("--stops", type=float, default=0.2, help="processes stopped for each kill")
+    parser.add_argument("--store", choices=STORES)
+    parser.add_argument("--engine", choices=ENGINES)
     parser.add_argument("--seed", type=int, default=None)
     asked = parser.parse_args()
     random.seed(asked.seed)
-    report = _run(Plan(asked.jobs, asked.kills, asked.pause, asked.work, asked.stops))
+    plan = Plan(asked.jobs, asked.kills, asked.pause, asked.work, asked.stops)
+    with chosen(asked.engine, asked.store) as choice:
+        report = _run(plan, choice)
     _show(report)
-    _facts.save("chaos", report.figures())
+    names = [name for name in (asked.store, asked.engine) if name is not None]
+    _facts.save("_".join(["chaos", *names]), report.figures())
     sys.exit(not report.good)
 
 
-def _run(plan: Plan) -> Report:
+def _run(plan: Plan, choice: Choice) -> Report:
     with tempfile.TemporaryDirectory() as folder, Progress() as progress:
         jobs = progress.add_task("jobs answered 202", total=plan.jobs)
         kills = progress.add_task("kills", total=plan.kills)
@@ -47,7 +55,7 @@ def _run(plan: Plan) -> Report:
             progress.update(jobs, completed=accepted)
             progress.update(kills, completed=killed)
 
-        return Chaos(Path(folder), plan).run(tell)
+        return Chaos(Path(folder), plan, choice).run(tell)
 
 
 def _show(report: Report) -> None:

@@ -5,45 +5,58 @@ from __future__ import annotations
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Final
 
 from benchmarks.processes import ROOT
+from servers.choice import Choice
 from tests.running import Service, alive, wait_until
 
 ROLES: Final = ("web", "job", "image", "supervisor")
 _WEIGHTS: Final = (6, 8, 3, 1)
+_SERVER_WEIGHT: Final = 3
+_AWAY: Final = 2.0
+"""Seconds that a server is away, at most, after it was killed."""
 _APP: Final = "benchmarks.chaos.app:app"
 _OPTIONS: Final = (_APP, "--workers", "2", "--job-workers", "2", "--no-access-log")
 _LONGEST_STOP: Final = 2.0  # seconds; less than a lease, so that nobody is taken for dead
 
 
 class Harm:
-    """A service in a folder, and what was done to it."""
+    """A service in a folder, and what was done to it and to the servers that it uses."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, choice: Choice) -> None:
         self._folder = folder
+        self._choice = choice
+        self._coming_back: list[threading.Thread] = []
         self._service = self._started()
         self.port = self._service.port
         self.kills: Counter[str] = Counter()
         self.stops: Counter[str] = Counter()
 
     def _started(self, *options: str) -> Service:
-        environment = {"PYTHONPATH": str(ROOT)}
+        environment = {"PYTHONPATH": str(ROOT), **self._choice.variables}
         service = Service(self._folder, *_OPTIONS, *options, environment=environment)
         return service.wait_until_ready()
 
     def end(self) -> None:
-        """End the service."""
+        """End the service; its servers stay, or come back."""
         self._service.kill()
+        for server in self._coming_back:
+            server.join()
 
     def kill(self) -> None:
         """Send SIGKILL to a process of some kind, if there is one just now."""
-        (role,) = random.choices(ROLES, _WEIGHTS)
+        servers = self._choice.servers
+        roles, weights = (*ROLES, *servers), (*_WEIGHTS, *(_SERVER_WEIGHT for _ in servers))
+        (role,) = random.choices(roles, weights)
         try:
-            if role == "supervisor":
+            if role in servers:
+                self._kill_server(role)
+            elif role == "supervisor":
                 self._kill_supervisor()
             else:
                 os.kill(self._victim(role), signal.SIGKILL)
@@ -62,6 +75,21 @@ class Harm:
             os.kill(victim, signal.SIGCONT)
         except (OSError, IndexError, KeyError):
             return  # There is none just now, or it has ended meanwhile.
+
+    def _kill_server(self, name: str) -> None:
+        """Kill it, and start it again after a while, on its data."""
+        server = self._choice.servers[name]
+        self._coming_back = [each for each in self._coming_back if each.is_alive()]
+        if self._coming_back:
+            raise KeyError(name)  # One at a time, and not while it starts.
+        server.kill()
+
+        def come_back() -> None:
+            time.sleep(random.uniform(0.1, _AWAY))
+            server.start()
+
+        self._coming_back = [threading.Thread(target=come_back)]
+        self._coming_back[0].start()
 
     def _victim(self, role: str) -> int:
         return random.choice(self._service.pids(role))

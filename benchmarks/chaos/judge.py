@@ -59,9 +59,9 @@ class Report:
         }
 
 
-async def unfinished(folder: Path) -> int:
+async def unfinished(url: str) -> int:
     """How many jobs on record are not final; at most a page of them is counted."""
-    store = _store(folder)
+    store = open_store(url)
     await store.open()
     try:
         return len(await store.find(Filter(statuses=("queued", "running"))))
@@ -69,9 +69,9 @@ async def unfinished(folder: Path) -> int:
         await store.close()
 
 
-async def judge(folder: Path, accepted: Sequence[str]) -> Report:
+async def judge(url: str, folder: Path, accepted: Sequence[str]) -> Report:
     """Look at all jobs on record, their histories and their notes."""
-    store = _store(folder)
+    store = open_store(url)
     await store.open()
     try:
         jobs = await _all(store)
@@ -86,10 +86,6 @@ async def judge(folder: Path, accepted: Sequence[str]) -> Report:
     report.lost = sorted(answered - known.keys()) + [job.id for job in jobs if not job.final]
     _compare(report, histories, (folder / "notes").read_text().splitlines())
     return report
-
-
-def _store(folder: Path) -> Store:
-    return open_store(f"sqlite:///{folder}/.onecopy/jobs.sqlite3")
 
 
 async def _all(store: Store) -> list[Job]:

@@ -17,6 +17,8 @@ from typing import Final
 
 from benchmarks.chaos.harm import Harm
 from benchmarks.chaos.judge import Report, judge, unfinished
+from onecopy.stores import Unavailable
+from servers.choice import Choice
 from tests.running import wait_until
 
 _SENDERS: Final = 4
@@ -43,10 +45,14 @@ class Plan:
 class Chaos:
     """One run, in a folder of its own."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
+    def __init__(self, folder: Path, plan: Plan, choice: Choice | None = None) -> None:
+        """Use a folder, a plan, and the servers of an engine and a store; none by default."""
+        choice = choice or Choice({}, {})
+        embedded = f"sqlite:///{folder}/.onecopy/jobs.sqlite3"
+        self._store = choice.variables.get("ONECOPY_STORE", embedded)
         self._folder = folder
         self._plan = plan
-        self._harm = Harm(folder)
+        self._harm = Harm(folder, choice)
         self._numbers = iter(range(plan.jobs))
         self._guard = threading.Lock()
         self._accepted: list[str] = []
@@ -72,7 +78,7 @@ class Chaos:
             self._harm.end()
         for sender in senders:
             sender.join()
-        report = asyncio.run(judge(self._folder, self._accepted))
+        report = asyncio.run(judge(self._store, self._folder, self._accepted))
         report.kills, report.stops = self._harm.kills, self._harm.stops
         report.seconds = time.monotonic() - began
         return report
@@ -88,8 +94,9 @@ class Chaos:
             self._harm.stop()
 
     def _all_final(self) -> bool:
-        if asyncio.run(unfinished(self._folder)) == 0:
-            return True
+        with contextlib.suppress(Unavailable):
+            if asyncio.run(unfinished(self._store)) == 0:
+                return True
         time.sleep(0.2)
         return False
 

