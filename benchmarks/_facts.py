@@ -62,6 +62,12 @@ def save(benchmark: str, figures: dict[str, Any]) -> Path:
     return path
 
 
+def saved(benchmark: str) -> dict[str, Any]:
+    """Return the figures of a benchmark that were written before; none if there are none."""
+    path = RESULTS / f"{benchmark}.json"
+    return json.loads(path.read_text())["figures"] if path.exists() else {}
+
+
 def _cpu_model() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -43,6 +43,23 @@ def jobs_aims(result: Result) -> str:
     return table(["figure", "measured", "aim", "met"], rows)
 
 
+def accept_brokers(result: Result) -> str:
+    """Jobs accepted with the broker and without it."""
+    rows = [
+        [
+            row["store"],
+            row["broker"],
+            f"{row['up_per_second']:,.0f}",
+            f"{row['down_per_second']:,.0f}",
+            f"{row['ratio']:.2f}",
+            _met(row["ratio"] >= result["figures"]["aim"]),
+        ]
+        for row in result["figures"]["rows"]
+    ]
+    heads = ["store", "engine", "jobs/s", "jobs/s, broker away", "ratio", "at least 0.9"]
+    return table(heads, rows)
+
+
 def call(result: Result) -> str:
     """Calls, beside the echo; the aim is the larger of a time and of a multiple of the echo."""
     figures = result["figures"]
@@ -124,6 +141,22 @@ def chaos(result: Result) -> str:
         ["histories that are not complete, or wrong", f"{figures['faults']}"],
     ]
     return table(["what", "count"], rows)
+
+
+def chaos_servers(result: Result) -> str:
+    """The same on other stores and engines, whose servers are killed too."""
+    rows = [
+        [
+            name,
+            f"{figures['accepted']:,}",
+            _counted(figures["kills"]),
+            f"{figures['lost']}",
+            f"{figures['overlaps']}",
+            f"{figures['faults']}",
+        ]
+        for name, figures in sorted(result["figures"].items())
+    ]
+    return table(["store, engine", "answered 202", "killed", "lost", "overlaps", "faults"], rows)
 
 
 def _counted(counts: dict[str, int]) -> str:

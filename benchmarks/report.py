@@ -38,6 +38,8 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "jobs_aims": ("jobs", job_tables.jobs_aims),
     "call": ("call", job_tables.call),
     "accept": ("accept", job_tables.accept),
+    "chaos_servers": ("chaos_servers", job_tables.chaos_servers),
+    "accept_brokers": ("accept_brokers", job_tables.accept_brokers),
     "one_copy_jobs": ("one_copy_jobs", job_tables.one_copy),
     "chaos": ("chaos", job_tables.chaos),
     "growth": ("growth", job_tables.growth),

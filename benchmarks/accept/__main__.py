@@ -40,10 +40,10 @@ def measure(
     started = (*command, "--port", str(port))
     with program(started, folder, lambda log: "onecopy serves" in log):
         for route in _ROUTES:
-            _post(port, route, 1)
+            post(port, route, 1)
         for _ in track(range(rounds), name):
             for route in _ROUTES:
-                loads[route].append(_post(port, route, seconds))
+                loads[route].append(post(port, route, seconds))
     rates = {route: [load.per_second for load in found] for route, found in loads.items()}
     return {
         "name": name,
@@ -55,7 +55,8 @@ def measure(
     }
 
 
-def _post(port: int, route: str, seconds: float) -> wrk.Load:
+def post(port: int, route: str, seconds: float) -> wrk.Load:
+    """Post to a route; exits if a post fails."""
     load = wrk.post(f"http://127.0.0.1:{port}/{route}", _BODY, seconds, CONNECTIONS)
     if load.errors:
         raise SystemExit(f"{load.errors} of {load.requests} posts to /{route} failed")

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Final
 
 from rich.progress import Progress
 
@@ -22,6 +23,8 @@ from benchmarks import _facts
 from benchmarks.chaos.judge import Report
 from benchmarks.chaos.run import Chaos, Plan
 from servers.choice import ENGINES, STORES, Choice, chosen
+
+_SERVERS: Final = "chaos_servers"
 
 
 def main() -> None:
@@ -41,8 +44,12 @@ def main() -> None:
     with chosen(asked.engine, asked.store) as choice:
         report = _run(plan, choice)
     _show(report)
-    names = [name for name in (asked.store, asked.engine) if name is not None]
-    _facts.save("_".join(["chaos", *names]), report.figures())
+    if asked.store is None and asked.engine is None:
+        _facts.save("chaos", report.figures())
+    else:
+        of_all = _facts.saved(_SERVERS)
+        of_all[f"{asked.store or 'sqlite'}, {asked.engine or 'its own'}"] = report.figures()
+        _facts.save(_SERVERS, of_all)
     sys.exit(not report.good)
 
 
