@@ -1,5 +1,6 @@
 """Stores by URL, as ONECOPY_STORE names them."""
 
+from importlib.util import find_spec
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
@@ -13,6 +14,7 @@ def open_store(url: str) -> Store:
     `sqlite:///jobs.db`             a file, relative to the working folder
     `sqlite:////var/lib/jobs.db`    a file by its full path
     `...?synchronous=normal`        faster; a power cut may take the last moments
+    `redis://:password@host:6379/0` a Redis server; `rediss://` by TLS; `...?prefix=name`
     `memory://`                     in this process alone: for tests
 
     Raises OptionError: the URL names no store, or has an option that there is not.
@@ -23,6 +25,8 @@ def open_store(url: str) -> Store:
     match scheme:
         case "sqlite":
             return _sqlite(url, path, options)
+        case "redis" | "rediss":
+            return _redis(url)
         case "memory" if not path and not options:
             from onecopy.stores.memory import MemoryStore
 
@@ -46,6 +50,15 @@ def _sqlite(url: str, path: str, options: dict[str, str]) -> Store:
     if options:
         raise OptionError("store", f"{url!r} has an option that there is not: {', '.join(options)}")
     return SQLiteStore(unquote(path[1:]), synchronous=synchronous)
+
+
+def _redis(url: str) -> Store:
+    if find_spec("redis") is None:
+        raise OptionError("store", "redis:// needs its client: pip install 'onecopy[redis]'")
+    from onecopy.redis_address import RedisAddress
+    from onecopy.stores.redis import RedisStore
+
+    return RedisStore(RedisAddress.parse(url, "store"))
 
 
 def _synchronous(url: str, value: str) -> Literal["full", "normal"]:
