@@ -1,0 +1,1 @@
+"""How many webhooks are delivered, and whether a receiver that hangs delays the others."""
