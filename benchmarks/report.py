@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _facts, job_tables, tables
+from benchmarks import _facts, event_tables, job_tables, tables
 from benchmarks.chart import Bar, bars
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -44,6 +44,9 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "chaos": ("chaos", job_tables.chaos),
     "growth": ("growth", job_tables.growth),
     "store": ("growth", job_tables.throughput),
+    "events": ("events", event_tables.events),
+    "webhooks": ("webhooks", event_tables.webhooks),
+    "hanging": ("webhooks", event_tables.hanging),
 }
 
 

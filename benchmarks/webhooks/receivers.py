@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from contextlib import AsyncExitStack
 from typing import Final, Self, cast, override
 
 _LENGTH: Final = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
@@ -21,7 +20,8 @@ class Receivers:
 
     def __init__(self, count: int) -> None:
         self._count = count
-        self._servers = AsyncExitStack()
+        self._servers: list[asyncio.Server] = []
+        self.connections: set[asyncio.Transport] = set()
         self._wanted = 0
         self._all = asyncio.Event()
         self.hanging = 0
@@ -34,14 +34,16 @@ class Receivers:
             server = await loop.create_server(
                 lambda number=number: _Receiver(self, number), "127.0.0.1", 0
             )
-            self._servers.push_async_exit(server)
+            self._servers.append(server)
             port = server.sockets[0].getsockname()[1]
             self.urls.append(f"http://127.0.0.1:{port}/hook")
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        for server in self._servers:
+            server.close()
+        for connection in [*self.connections]:
+            connection.abort()
 
     def expect(self, count: int) -> None:
         """Wait for so many from here on."""
@@ -68,6 +70,11 @@ class _Receiver(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._receivers.connections.add(self._transport)
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._receivers.connections.discard(self._transport)
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -108,24 +109,113 @@ def test_a_reload_closes_sockets_with_a_reason(folder: Path) -> None:
         assert closed.value.rcvd.code == 1012
         assert closed.value.rcvd.reason == "the server is restarted: connect again"
         (folder / "end").touch()
-        url = f"ws://127.0.0.1:{run.port}/jobs/{job}/ws?after={numbers[-1]}"
-        with connect(url, proxy=None) as socket:
-            rest = [json.loads(message) for message in socket]
-        numbers += [event["number"] for event in rest]
+        kind = ""
+        while kind != "succeeded":  # the old worker may be met once more, and says the same
+            url = f"ws://127.0.0.1:{run.port}/jobs/{job}/ws?after={numbers[-1]}"
+            with connect(url, proxy=None) as socket, contextlib.suppress(ConnectionClosed):
+                for message in socket:
+                    event = json.loads(message)
+                    numbers.append(event["number"])
+                    kind = event["kind"]
         assert numbers == [*range(len(numbers))]
-        assert rest[-1]["kind"] == "succeeded"
 
 
-def test_a_web_worker_that_is_killed_takes_nothing_with_it(folder: Path) -> None:
-    async def disturb(run: Service) -> None:
-        killed = run.pids("web")[0]
-        os.kill(killed, signal.SIGKILL)
-        await asyncio.to_thread(wait_until, lambda: killed not in run.pids("web"))
+class Follower:
+    """Follows a job as an EventSource does, and costs so little that there may be a thousand.
 
-    browsers = follow_through(folder, 200, disturb)
-    again = [browser for browser in browsers if browser.answers == [200, 200, 204]]
-    assert 40 < len(again) < 160, "connections spread over both workers"
-    assert all(browser.answers == [200, 204] for browser in browsers if browser not in again)
+    answers: to how many requests it has read an answer's head. told: the numbers of its events.
+    """
+
+    def __init__(self, port: int, job: str) -> None:
+        self._port = port
+        self._job = job
+        self.answers = 0
+        self.told: list[int] = []
+        self.last = ""
+
+    async def follow(self) -> None:
+        """Come again until it is said that there is no more."""
+        while not await self._read_one():  # noqa: ASYNC110  nobody would set an event
+            await asyncio.sleep(0.1)
+
+    async def _read_one(self) -> bool:
+        """Read one stream to its end; return whether it was said to come no more."""
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        except OSError:
+            return False
+        try:
+            last = f"Last-Event-ID: {self.told[-1]}\r\n" if self.told else ""
+            head = f"GET /jobs/{self._job}/events HTTP/1.1\r\nHost: localhost\r\n{last}\r\n"
+            writer.write(head.encode())
+            status = await reader.readline()
+            self.answers += bool(status)
+            if b" 204 " in status:
+                return True
+            while line := await reader.readline():
+                if line.startswith(b"data: "):
+                    event = json.loads(line[6:])
+                    self.told.append(event["number"])
+                    self.last = event["kind"]
+        except OSError:
+            pass
+        finally:
+            writer.close()
+        return False
+
+
+def test_a_web_worker_that_is_killed_with_a_thousand_streams_takes_nothing_with_it(
+    folder: Path,
+) -> None:
+    async def scenario(run: Service, job: str) -> list[Follower]:
+        followers = [Follower(run.port, job) for _ in range(1000)]
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            for each in followers:
+                tasks.create_task(each.follow())
+            while not all(each.told for each in followers):  # noqa: ASYNC110  they do not say so
+                await asyncio.sleep(0.02)
+            os.kill(run.pids("web")[0], signal.SIGKILL)
+            while sum(each.answers > 1 for each in followers) < 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            (folder / "end").touch()
+        return followers
+
+    with service(folder, *OPTIONS) as run:
+        followers = asyncio.run(scenario(run, Jobs(run).submit("steps", pause=0.05)))
+    for each in followers:
+        assert each.told == [*range(len(each.told))]
+        assert each.last == "succeeded"
+    again = [each for each in followers if each.answers > 2]
+    assert 200 < len(again) < 800, "connections were spread over both workers"
+
+
+def test_streams_stay_open_while_nothing_can_be_recorded(folder: Path) -> None:
+    """As when a backup holds the file of the store."""
+
+    async def scenario(run: Service, job: str) -> list[Browser]:
+        browsers = [Browser(f"http://127.0.0.1:{run.port}", job) for _ in range(20)]
+        async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
+            for each in browsers:
+                tasks.create_task(each.follow())
+            while not all(each.told for each in browsers):  # noqa: ASYNC110  they do not say so
+                await asyncio.sleep(0.02)
+            with contextlib.closing(sqlite3.connect(folder / ".onecopy/jobs.sqlite3")) as held:
+                held.execute("BEGIN IMMEDIATE")
+                told = [len(each.told) for each in browsers]
+                await asyncio.sleep(2)
+                assert sum(len(each.told) for each in browsers) - sum(told) <= len(browsers)
+                (folder / "end").touch()
+            # Its lock is gone with it.
+        return browsers
+
+    with service(folder, *OPTIONS) as run:
+        job = Jobs(run).submit("steps", pause=0.05)
+        browsers = asyncio.run(scenario(run, job))
+        assert Jobs(run).look(job)["attempt"] == 1
+    for browser in browsers:
+        assert browser.answers == [200, 204], "none was ended meanwhile"
+        assert [event["number"] for event in browser.told] == [*range(len(browser.told))]
+        assert browser.told[-1]["kind"] == "succeeded"
 
 
 def test_a_restart_of_the_whole_service_is_resumed(folder: Path) -> None:
