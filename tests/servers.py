@@ -4,11 +4,13 @@ A test that kills its server, or wants other options, starts one of its own by `
 """
 
 import os
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 
 import pytest
 
+from servers.postgres import Postgres
 from servers.process import Server
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
@@ -40,3 +42,16 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Rabbi
     """A RabbitMQ that all tests share: each has a prefix of its own."""
     with started(RabbitMQ(tmp_path_factory.mktemp("servers") / "rabbitmq")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Postgres]:
+    """A PostgreSQL that all tests share: each keeps to a schema of its own."""
+    with started(Postgres(tmp_path_factory.mktemp("servers") / "postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Postgres) -> str:
+    """The URL of a store that is this test's own."""
+    return f"{postgres_server.url}?schema=test_{secrets.token_hex(6)}"

@@ -6,6 +6,7 @@ packing.py      jobs and events as single values, for stores with columns
 lanes.py        threads that serve event loops in groups
 figures.py      counts and times, for stores that keep them with each change
 sqlite.py       one file, for all processes of a host
+postgres.py     a database, for any number of hosts
 memory.py       in one process, for tests
 urls.py         a store by its URL
 """

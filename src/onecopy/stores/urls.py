@@ -15,6 +15,7 @@ def open_store(url: str) -> Store:
     `sqlite:////var/lib/jobs.db`    a file by its full path
     `...?synchronous=normal`        faster; a power cut may take the last moments
     `redis://:password@host:6379/0` a Redis server; `rediss://` by TLS; `...?prefix=name`
+    `postgresql://user:password@host/database`   for any number of hosts (`postgres://` too)
     `memory://`                     in this process alone: for tests
 
     Raises OptionError: the URL names no store, or has an option that there is not.
@@ -27,6 +28,8 @@ def open_store(url: str) -> Store:
             return _sqlite(url, path, options)
         case "redis" | "rediss":
             return _redis(url)
+        case "postgresql" | "postgres":
+            return _postgres(url)
         case "memory" if not path and not options:
             from onecopy.stores.memory import MemoryStore
 
@@ -59,6 +62,15 @@ def _redis(url: str) -> Store:
     from onecopy.stores.redis import RedisStore
 
     return RedisStore(RedisAddress.parse(url, "store"))
+
+
+def _postgres(url: str) -> Store:
+    try:
+        from onecopy.stores.postgres import PostgresStore
+    except ImportError as error:
+        words = f"PostgreSQL needs psycopg: pip install 'onecopy[postgres]' ({error})"
+        raise OptionError("store", words) from error
+    return PostgresStore(url)
 
 
 def _synchronous(url: str, value: str) -> Literal["full", "normal"]:

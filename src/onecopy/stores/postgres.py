@@ -1,0 +1,194 @@
+"""A store in a PostgreSQL database, for processes on any number of hosts.
+
+postgres_place.py        where it is: the URL; what can go wrong on the way there, and the cures
+postgres_connections.py  connections of one event loop
+postgres_database.py     transactions, tried again where that is right; forks
+postgres_groups.py       calls that are served in groups
+postgres_schema.py       the schema: made, migrated, checked
+postgres_tables.py       its tables, and how each version came out of the one before
+postgres_rows.py         jobs and events as rows
+postgres_accept.py       accepting: one statement
+postgres_claims.py       which jobs are to be claimed next: one statement
+postgres_queries.py      what else is asked of the tables
+postgres_figures.py      counts and times, kept with each change
+postgres_deliveries.py   webhooks on their way
+"""
+
+import asyncio
+import weakref
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from onecopy.jobs import Change, Event, Job, NotAllowed
+from onecopy.stores import postgres_accept as accepting
+from onecopy.stores import postgres_queries as queries
+from onecopy.stores.base import Filter, Stats
+from onecopy.stores.postgres_claims import next_due
+from onecopy.stores.postgres_database import Database
+from onecopy.stores.postgres_deliveries import PostgresDeliveries
+from onecopy.stores.postgres_figures import stats
+from onecopy.stores.postgres_groups import Groups
+from onecopy.stores.postgres_place import Place
+from onecopy.stores.postgres_rows import events
+from onecopy.stores.postgres_schema import prepare
+
+type _Changes = tuple[Sequence[tuple[str, Change]], float]
+type _Granted = list[Job] | Exception
+
+_PRUNED_AT_ONCE: Final = 100
+
+
+class PostgresStore:
+    """Jobs in PostgreSQL; the Store protocol says what each method does.
+
+    url: `postgresql://user:password@host:port/database`, with any option of libpq (`sslmode`,
+        `target_session_attrs`, several hosts), and of ours: `schema`, where its tables are
+        (default: onecopy), `connections`, how many a process has at most (4).
+    """
+
+    def __init__(self, url: str) -> None:
+        """Read the URL; connects nowhere. Raises OptionError."""
+        place = Place.of(url)
+        self._database = Database(place, lambda connection: prepare(connection, place))
+        self._deliveries = PostgresDeliveries(self._database)
+        self._of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop]
+        self._of_loops = weakref.WeakKeyDictionary()
+
+    @property
+    def deliveries(self) -> PostgresDeliveries:
+        """The webhooks of its jobs."""
+        return self._deliveries
+
+    async def open(self) -> None:
+        """Connect, and bring the schema up to date. Raises Unavailable."""
+        await self._database.open()
+
+    async def close(self) -> None:
+        """Let go; may be called twice, and before open."""
+        await self._database.close()
+
+    async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
+        """Record jobs, all or none."""
+        wish = accepting.Wish(jobs, max_queued)
+        if accepting.is_simple(wish):
+            return await self._here().accepts.ask(wish)
+        return await self._database.write(lambda link: accepting.accept(link, wish))
+
+    async def claim(
+        self,
+        worker: str,
+        queues: Sequence[str],
+        *,
+        now: float,
+        until: float,
+        limit: int = 1,
+        without: Sequence[str] = (),
+    ) -> list[Job]:
+        """Begin attempts of due jobs."""
+        return await self._database.write(
+            lambda link: queries.claim(
+                link, worker, queues, now=now, until=until, limit=limit, without=without
+            )
+        )
+
+    async def change(
+        self, changes: Sequence[tuple[str, Change]], *, now: float
+    ) -> list[Job | KeyError | NotAllowed]:
+        """Apply changes, in this order."""
+        return await self._here().changes.ask((changes, now)) if changes else []
+
+    async def get(self, jobs: Sequence[str]) -> list[Job]:
+        """Return the jobs that exist, in no order."""
+        which = "WHERE id = ANY(%b::text[])"
+        return await self._database.read(lambda link: queries.select(link, which, [*jobs]))
+
+    async def events(self, after: Mapping[str, int], *, limit: int | None = None) -> list[Event]:
+        """Return the events of jobs with numbers over those given, each job's in order."""
+        return await self._database.read(lambda link: events(link, after, limit))
+
+    async def extend(self, workers: Sequence[str], *, until: float) -> None:
+        """Lengthen the leases of all running attempts of these workers."""
+        await self._database.read(lambda link: queries.extend(link, workers, until))
+
+    async def overdue(self, *, now: float, limit: int = 100) -> list[Job]:
+        """Return running jobs whose lease is over, and queued jobs that have expired."""
+        return await self._database.read(lambda link: queries.overdue(link, now, limit))
+
+    async def running(self, worker: str) -> list[Job]:
+        """Return the jobs that a worker has attempts of."""
+        which = "WHERE status = 'running' AND worker = %b::text"
+        return await self._database.read(lambda link: queries.select(link, which, worker))
+
+    async def next_due(self, queues: Sequence[str], *, without: Sequence[str] = ()) -> float | None:
+        """Return when the next queued job is due, or was; None if none."""
+        return await self._database.read(lambda link: next_due(link, queues, without))
+
+    async def due(
+        self, queues: Sequence[str], *, now: float, limit: int = 1, without: Sequence[str] = ()
+    ) -> list[Job]:
+        """Return the jobs that `claim` would begin."""
+        return await self._database.read(
+            lambda link: queries.would_claim(link, queues, now=now, limit=limit, without=without)
+        )
+
+    async def announce(self, address: str, *, until: float) -> None:
+        """Record where workers of a host take calls."""
+        await self._database.read(lambda link: queries.announce(link, address, until))
+
+    async def announced(self, *, now: float) -> list[str]:
+        """Return the addresses whose time is not over."""
+        return await self._database.read(lambda link: queries.announced(link, now))
+
+    async def find(self, which: Filter) -> list[Job]:
+        """Return jobs, the newest first."""
+        return await self._database.read(lambda link: queries.find(link, which))
+
+    async def stats(self) -> list[Stats]:
+        """Return figures by queue and task."""
+        return await self._database.read(stats)
+
+    async def prune(self, *, now: float, limit: int = 1000) -> int:
+        """Delete final jobs that have been kept long enough: a few at a time, others in between."""
+        which = "WHERE remove_at <= %b::float8 ORDER BY remove_at LIMIT %b::bigint"
+        pruned = 0
+        while pruned < limit:
+            step = min(_PRUNED_AT_ONCE, limit - pruned)
+            count = await self._delete(which, now, step)
+            pruned += count
+            if count < step:
+                break
+        return pruned
+
+    async def forget(self, jobs: Sequence[str]) -> int:
+        """Delete those of these jobs that are final: a few at a time, others in between."""
+        which = "WHERE id = ANY(%b::text[]) AND remove_at IS NOT NULL"
+        forgotten = 0
+        for first in range(0, len(jobs), _PRUNED_AT_ONCE):
+            some = [*jobs[first : first + _PRUNED_AT_ONCE]]
+            forgotten += await self._delete(which, some)
+        return forgotten
+
+    async def _delete(self, which: str, *values: object) -> int:
+        return await self._database.write(lambda link: queries.delete(link, which, *values))
+
+    def _here(self) -> "_OfLoop":
+        loop = asyncio.get_running_loop()
+        here = self._of_loops.get(loop)
+        if here is None:
+            here = self._of_loops[loop] = _OfLoop(self._database)
+        return here
+
+
+class _OfLoop:
+    """What one event loop asks for together."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.accepts = Groups[accepting.Wish, list[Job]](self._accept)
+        self.changes = Groups[_Changes, list[queries.Answer]](self._change)
+
+    async def _accept(self, wishes: Sequence[accepting.Wish]) -> Sequence[_Granted]:
+        return await self._database.read(lambda link: accepting.accept_simple(link, wishes))
+
+    async def _change(self, groups: Sequence[_Changes]) -> list[list[queries.Answer]]:
+        return await self._database.write(lambda link: queries.change(link, groups))

@@ -1,0 +1,67 @@
+"""The schema of a PostgreSQL store: made, migrated, checked by each connection.
+
+Any number of processes may start at once: who migrates holds a lock, and the others find it done.
+"""
+
+from typing import Final
+
+from onecopy.stores.base import Unavailable
+from onecopy.stores.postgres_connections import Connection
+from onecopy.stores.postgres_place import Place
+from onecopy.stores.postgres_tables import MIGRATIONS
+
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('onecopy'), hashtext(%s))"
+_IS_THERE: Final = "SELECT to_regclass('version') IS NOT NULL"
+
+
+async def prepare(connection: Connection, place: Place) -> None:
+    """Have the schema up to date. Raises psycopg.Error, Unavailable."""
+    version = await _version(connection)
+    if version != len(MIGRATIONS):
+        await _must_hold_any_text(connection, place)
+        async with connection.transaction():
+            await _migrate(connection, place)
+
+
+async def _migrate(connection: Connection, place: Place) -> None:
+    await connection.execute(_LOCK, (place.schema,))
+    cursor = await connection.execute(
+        "SELECT 1 FROM pg_namespace WHERE nspname = %s", (place.schema,)
+    )
+    if await cursor.fetchone() is None:
+        await connection.execute(f"CREATE SCHEMA {place.schema}".encode())
+    version = await _version(connection)
+    if version > len(MIGRATIONS):
+        raise Unavailable(
+            f"the store {place.name} was written by a newer onecopy (schema {version}, this one "
+            f"knows {len(MIGRATIONS)}): upgrade onecopy here, or name another store"
+        )
+    if version == len(MIGRATIONS):
+        return
+    if version == 0:
+        await connection.execute("CREATE TABLE version (version integer NOT NULL)")
+        await connection.execute("INSERT INTO version VALUES (0)")
+    for script in MIGRATIONS[version:]:
+        await connection.execute(script.encode())
+    await connection.execute("UPDATE version SET version = %s", (len(MIGRATIONS),))
+
+
+async def _version(connection: Connection) -> int:
+    """Return the version of the schema; 0 if there is none yet."""
+    cursor = await connection.execute(_IS_THERE)
+    row = await cursor.fetchone()
+    if row is None or not row[0]:
+        return 0
+    cursor = await connection.execute("SELECT max(version) FROM version")
+    row = await cursor.fetchone()
+    return 0 if row is None else row[0]
+
+
+async def _must_hold_any_text(connection: Connection, place: Place) -> None:
+    encoding = connection.pgconn.parameter_status(b"server_encoding")
+    if encoding != b"UTF8":
+        name = "unknown" if encoding is None else encoding.decode()
+        raise Unavailable(
+            f"the database of the store {place.name} is encoded in {name}, which cannot hold every "
+            "text: create it with ENCODING 'UTF8'"
+        )
