@@ -201,6 +201,23 @@ def uses_webhooks() -> bool:
     )
 
 
+def describe_webhooks() -> dict[str, Any]:
+    """Return what there is to know of this process's webhooks.
+
+    used: whether it is sure to have some. unsigned: hosts that are told with no secret to sign it.
+    allow: networks that may be called though they are private.
+    """
+    from onecopy.webhooks.urls import read_url
+
+    config = webhooks_of_all()
+    urls = [each.url for each in config.endpoints if not each.secrets]
+    urls += [url for task in tasks_of_all().values() for url in task.declared.callbacks]
+    own = {each.url for each in config.endpoints if each.secrets}
+    hosts = {read_url(url).host for url in urls if not config.secrets and url not in own}
+    allow = [str(network) for network in config.allow]
+    return {"used": uses_webhooks(), "unsigned": sorted(hosts), "allow": allow}
+
+
 class _Declared:
     """What `@shared.task(...)` leaves for the function below it."""
 

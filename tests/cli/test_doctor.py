@@ -300,3 +300,52 @@ def test_a_narrow_terminal_loses_no_word(tmp_path: Path) -> None:
         assert terminal.process.returncode == 0
     assert "\N{CHECK MARK}  sharing" in text
     assert "stayed shared" in " ".join(text.split())
+
+
+def webhook_checks(folder: Path, *arguments: str, **environment: str) -> list[dict[str, Any]]:
+    ended = onecopy("doctor", *arguments, "--json", folder=folder, environment=environment)
+    found = json.loads(ended.stdout)
+    checks = found["checks"] + (found["app"]["checks"] if found["app"] else [])
+    return [check for check in checks if check["name"] == "webhooks"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "verdict", "words"),
+    [
+        ("SECRET", "hunter2", "problem", "ONECOPY_WEBHOOK_SECRET"),
+        ("ALLOW", "10.1.0.0/16,127.0.0.0/8", "ok", "may call 10.1.0.0/16, 127.0.0.0/8"),
+        ("ALLOW", "0.0.0.0/0", "warning", "0.0.0.0/0 is open to all"),
+        ("ALLOW", "::/0", "warning", "::/0 is open to all"),
+        ("ALLOW", "169.254.0.0/16", "warning", "has a cloud's metadata service"),
+    ],
+)
+def test_what_the_environment_says_of_webhooks(
+    tmp_path: Path, variable: str, value: str, verdict: str, words: str
+) -> None:
+    (check,) = webhook_checks(tmp_path, **{f"ONECOPY_WEBHOOK_{variable}": value})
+    assert check["verdict"] == verdict
+    assert words in check["found"]
+    assert "hunter2" not in check["found"]
+
+
+def test_callbacks_that_no_secret_signs(tmp_path: Path) -> None:
+    source = """
+from onecopy import OneCopy
+from onecopy.webhooks import Endpoint, Webhooks
+
+own = Endpoint("https://own.example.com/hook", secrets="whsec_" + "YWFh" * 8)
+shared = OneCopy(webhooks=Webhooks(urls=["https://all.example.com/not-shown", own]))
+
+@shared.task(callbacks=["https://task.example.com/not-shown"])
+def nothing() -> None: ...
+"""
+    write(tmp_path, source)
+    (check,) = webhook_checks(tmp_path, "shop:app")
+    assert check["verdict"] == "warning"
+    assert check["found"] == "no secret signs what is told to all.example.com, task.example.com"
+    secret = "whsec_" + "YWFh" * 8
+    environment = {"ONECOPY_WEBHOOK_SECRET": secret, "ONECOPY_WEBHOOK_ALLOW": "127.0.0.0/8"}
+    found = webhook_checks(tmp_path, "shop:app", **environment)
+    assert [check["verdict"] for check in found] == ["ok", "ok"]
+    write(tmp_path, "from onecopy import OneCopy\nshared = OneCopy()")
+    assert webhook_checks(tmp_path, "shop:app") == []

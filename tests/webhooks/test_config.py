@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from onecopy.errors import CallbackRefused, OptionError, StateFolderError
-from onecopy.webhooks import Webhooks
+from onecopy.errors import CallbackRefused, OptionError, StateFolderError, WebhookKeyInvalid
+from onecopy.webhooks import Endpoint, Webhooks
+from onecopy.webhooks.config import agreed
 from onecopy.webhooks.keys import PrivateKey, Secret
 from tests.webhooks.keys import OTHER_SECRET, PRIVATE, SECRET
 
@@ -26,7 +27,7 @@ def test_what_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each.key for each in config.secrets] == [b"a" * 32, b"b" * 32]
     assert [str(each) for each in config.allow] == ["127.0.0.0/8", "10.1.2.3/32", "fd00::/8"]
     assert config.key() == PRIVATE
-    assert len(config.signers()) == 3
+    assert len(config.signers().of("https://example.com/")) == 3
 
 
 def test_what_the_app_says_goes_before(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +68,35 @@ def test_what_cannot_be_had(name: str, value: str, monkeypatch: pytest.MonkeyPat
     assert "YWFh" not in str(raised.value)
 
 
+def test_an_endpoint_has_secrets_of_its_own() -> None:
+    own = Endpoint("https://example.com/own", secrets=OTHER_SECRET)
+    config = Webhooks(urls=["https://example.com/", own], secrets=SECRET)
+    assert config.urls == ("https://example.com/", own.url)
+    signers = config.signers()
+    assert signers.of(own.url)[:-1] == own.secrets == (Secret.read(OTHER_SECRET),)
+    assert signers.of("https://example.com/")[:-1] == (Secret.read(SECRET),)
+    with pytest.raises(WebhookKeyInvalid):
+        Endpoint("https://example.com/", secrets="hunter2")
+    with pytest.raises(OptionError, match="with different secrets"):
+        Webhooks(urls=[own, Endpoint(own.url, secrets=SECRET)])
+
+
+def test_what_several_apps_of_a_process_say() -> None:
+    own = Endpoint("https://example.com/own", secrets=OTHER_SECRET)
+    first, second = Webhooks(secrets=SECRET), Webhooks(urls=[own], secrets=SECRET)
+    together = agreed([first, second])
+    assert together is not None
+    assert together.signers().of(own.url)[:-1] == own.secrets
+    assert first.endpoints == ()
+    with pytest.raises(OptionError, match="different keys"):
+        agreed([first, Webhooks(secrets=OTHER_SECRET)])
+    with pytest.raises(OptionError, match="with different secrets"):
+        agreed([second, Webhooks(urls=[Endpoint(own.url, secrets=SECRET)], secrets=SECRET)])
+
+
 def test_nothing_secret_is_shown() -> None:
-    shown = repr(Webhooks(secrets=SECRET, private_key=PRIVATE.write()))
+    own = Endpoint("https://example.com/", secrets=SECRET)
+    shown = repr(Webhooks(urls=[own], secrets=SECRET, private_key=PRIVATE.write()))
     assert "YWFh" not in shown
     assert "aaaa" not in shown
     assert "PrivateKey" not in shown

@@ -14,11 +14,12 @@ import pytest
 import standardwebhooks
 import trustme
 
-from onecopy.webhooks import Webhooks, verify
+from onecopy.errors import WebhookRefused
+from onecopy.webhooks import Endpoint, Webhooks, verify
 from onecopy.webhooks.addresses import Resolve
 from onecopy.webhooks.names import resolve as by_the_system
 from onecopy.webhooks.sending import Limits, Sender, Tried, read_retry_after
-from tests.webhooks.keys import PRIVATE, SECRET
+from tests.webhooks.keys import OTHER_SECRET, PRIVATE, SECRET
 from tests.webhooks.receivers import (
     BODY,
     Behaviour,
@@ -75,6 +76,20 @@ def test_what_arrives_can_be_verified() -> None:
             assert verify(got.body, got.headers, PRIVATE.public) == json.loads(BODY)
             assert (tried.outcome.status_code, tried.outcome.error) == (200, None)
             assert 0 < tried.outcome.seconds < 10
+
+    run(scenario)
+
+
+def test_an_endpoint_is_told_under_its_own_secret() -> None:
+    async def scenario() -> None:
+        async with server() as receiver:
+            config = local(urls=[Endpoint(receiver.url, secrets=OTHER_SECRET)])
+            async with sender(config) as sends:
+                await sends.send(delivery(receiver.url))
+            (got,) = receiver.requests
+            assert standardwebhooks.Webhook(OTHER_SECRET).verify(got.body, got.headers)
+            with pytest.raises(WebhookRefused):
+                verify(got.body, got.headers, SECRET)
 
     run(scenario)
 

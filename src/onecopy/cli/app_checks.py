@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
+from onecopy.cli import webhook_checks
 from onecopy.cli.checks import Check, usable_memory
 from onecopy.server.narration import megabytes
 
@@ -73,6 +74,7 @@ class Trial:
     threads: list[str]
     left_out: list[LeftOutRow]
     unwalkable: list[TypeRow]
+    webhooks: dict[str, Any]
     warnings: list[str]
 
     @classmethod
@@ -90,6 +92,7 @@ class Trial:
             threads=found["threads"],
             left_out=[LeftOutRow(*row) for row in found["left_out"]],
             unwalkable=_largest_first(found["unwalkable"]),
+            webhooks=found["webhooks"],
             warnings=warnings,
         )
 
@@ -121,6 +124,7 @@ def app_checks(trial: Trial) -> Iterator[Check]:
     if trial.left_out:
         yield _check_left_out(trial.left_out)
     yield _check_room(trial.image_bytes)
+    yield from webhook_checks.app_checks(trial.webhooks)
     told = [*trial.threads, *([trial.reason] if trial.reason else [])]
     for warning in trial.warnings:
         if not any(each in warning for each in told):

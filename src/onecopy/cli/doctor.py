@@ -17,6 +17,7 @@ from rich.text import Text
 from onecopy.cli.app_checks import Trial, app_checks
 from onecopy.cli.checks import Check, machine_checks
 from onecopy.cli.tables import Column, build, console
+from onecopy.cli.webhook_checks import environment_checks
 from onecopy.server.narration import megabytes
 from onecopy.server.trial import run_trial
 
@@ -80,7 +81,7 @@ def command(
     Exits with 1 if there is a problem.
     """
     out = console()
-    checks = list(machine_checks(state_dir))
+    checks = [*machine_checks(state_dir), *environment_checks()]
     if not as_json:
         _print_checks(out, checks)
     report: dict[str, Any] = {"checks": checks, "app": None}

@@ -116,6 +116,7 @@ def _end(pid: int, grace: float) -> int:
 
 def main() -> None:
     """Entry point; arguments: descriptors of settings and channel, and the pid of the command."""
+    from onecopy.app import describe_webhooks
     from onecopy.server.image import START_FAILED, Image, describe_failure
 
     settings_fd, channel_fd, command = map(int, sys.argv[1:4])
@@ -134,7 +135,7 @@ def main() -> None:
         assert image.report is not None
         found = _try(image.report, narrator)
         image.stop()
-        channel.send({**facts, **found, "event": "tried"})
+        channel.send({**facts, **found, "webhooks": describe_webhooks(), "event": "tried"})
     except (Exception, SystemExit) as error:
         traceback, reason = describe_failure(error, debug=settings.debug)
         channel.send({"event": "failed", "reason": reason, "traceback": traceback})

@@ -8,6 +8,7 @@ signing.py      `sign`: the headers that a webhook is sent with
 verifying.py    `verify`, for receivers
 receiving.py    `Receiver`, a FastAPI dependency
 config.py       what the app and the environment say
+endpoints.py    `Endpoint`: a URL with secrets of its own
 callbacks.py    whom an app's jobs tell, and who may ask to be told
 connection.py   HTTP/1.1 to a receiver
 sending.py      one try to deliver
@@ -18,12 +19,14 @@ courier.py      delivers what a store has for delivery
 TYPE_CHECKING = False  # typing's, as in `onecopy` itself
 if TYPE_CHECKING:
     from onecopy.webhooks.config import Webhooks as Webhooks
+    from onecopy.webhooks.endpoints import Endpoint as Endpoint
     from onecopy.webhooks.receiving import Receiver as Receiver
     from onecopy.webhooks.signing import sign as sign
     from onecopy.webhooks.verifying import Webhook as Webhook
     from onecopy.webhooks.verifying import verify as verify
 
 _HOMES = {
+    "Endpoint": "endpoints",
     "Receiver": "receiving",
     "Webhook": "verifying",
     "Webhooks": "config",
@@ -31,7 +34,7 @@ _HOMES = {
     "verify": "verifying",
 }
 
-__all__ = ["Receiver", "Webhook", "Webhooks", "sign", "verify"]
+__all__ = ["Endpoint", "Receiver", "Webhook", "Webhooks", "sign", "verify"]
 
 
 def __getattr__(name: str) -> object:

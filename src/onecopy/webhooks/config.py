@@ -5,11 +5,12 @@ ONECOPY_WEBHOOK_ALLOW        networks that are called though they are private, w
 ONECOPY_WEBHOOK_PRIVATE_KEY  whsk_...; else one is made, once, in the state folder
 """
 
+import copy
 import ipaddress
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final
 from onecopy.errors import OptionError, StateFolderError, WebhookKeyInvalid
 from onecopy.execution.state import state_folder
 from onecopy.webhooks.addresses import Network, check_as_written
+from onecopy.webhooks.endpoints import Endpoint, by_url
 from onecopy.webhooks.keys import PrivateKey, Secret, Signer, read_secrets
 from onecopy.webhooks.urls import read_url
 
@@ -32,12 +34,15 @@ KEY_FILE: Final = "webhook-key"
 class Webhooks:
     """Who is told when a job is final, and how that is signed.
 
-    urls: told of every job. secrets: each webhook is signed with each of them. allow: networks
-    that may be called though they are private; `http:` is called there only. private_key: signs
-    each webhook too, for those who share no secret with the service.
+    urls: told of every job; as an `Endpoint`, with secrets of its own. secrets: each other webhook
+    is signed with each of them. allow: networks that may be called though they are private; `http:`
+    is called there only. private_key: signs each webhook too, for those who share no secret with
+    the service.
     """
 
     urls: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...]
+    """The same."""
     secrets: tuple[Secret, ...]
     allow: tuple[Network, ...]
     private_key: PrivateKey | None = field(repr=False)
@@ -45,7 +50,7 @@ class Webhooks:
     def __init__(
         self,
         *,
-        urls: Iterable[str] = (),
+        urls: Iterable[str | Endpoint] = (),
         secrets: str | Iterable[str] | None = None,
         allow: str | Iterable[str] | None = None,
         private_key: str | None = None,
@@ -55,7 +60,9 @@ class Webhooks:
         Raises OptionError for what cannot be had, CallbackRefused for a URL that cannot be called.
         """
         networks = _networks(os.environ.get(ALLOW, "") if allow is None else allow)
-        object.__setattr__(self, "urls", _urls(urls, networks))
+        endpoints = _endpoints(urls, networks)
+        object.__setattr__(self, "urls", tuple(dict.fromkeys(each.url for each in endpoints)))
+        object.__setattr__(self, "endpoints", endpoints)
         object.__setattr__(self, "secrets", _secrets(secrets))
         object.__setattr__(self, "allow", networks)
         object.__setattr__(self, "private_key", _private_key(private_key))
@@ -67,16 +74,36 @@ class Webhooks:
         """
         return self.private_key or _key_of(state_folder())
 
-    def signers(self) -> tuple[Signer, ...]:
-        """Return what signs each webhook; raises as `key`."""
-        return (*self.secrets, self.key())
+    def signers(self) -> "Signers":
+        """Return what signs webhooks; raises as `key`."""
+        return Signers(self.secrets, by_url(self.endpoints), self.key())
+
+
+class Signers:
+    """What signs webhooks, by the URL that is told."""
+
+    def __init__(
+        self,
+        secrets: tuple[Secret, ...],
+        endpoints: Mapping[str, tuple[Secret, ...]],
+        key: PrivateKey,
+    ) -> None:
+        self._secrets = secrets
+        self._endpoints = endpoints
+        self._key = key
+
+    def of(self, url: str) -> tuple[Signer, ...]:
+        """Return the secrets of a URL, or of all that have none of their own; and the key."""
+        return (*self._endpoints.get(url, self._secrets), self._key)
 
 
 def agreed(given: Sequence[Webhooks]) -> Webhooks | None:
-    """Return the one of those that are given; None if none is.
+    """Return what those that are given say together; None if none is.
 
     Raises OptionError if two would sign differently, or call others: deliveries are of them all.
     """
+    if not given:
+        return None
     for one in given[1:]:
         first = given[0]
         if (one.secrets, one.allow, one.private_key) != (
@@ -87,13 +114,19 @@ def agreed(given: Sequence[Webhooks]) -> Webhooks | None:
             raise OptionError(
                 "webhooks", "two OneCopy of one process have different keys or networks"
             )
-    return given[0] if given else None
+    together = copy.copy(given[0])
+    endpoints = tuple(endpoint for one in given for endpoint in one.endpoints)
+    by_url(endpoints)
+    object.__setattr__(together, "endpoints", endpoints)
+    return together
 
 
-def _urls(urls: Iterable[str], allow: tuple[Network, ...]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys([urls] if isinstance(urls, str) else urls))
-    for url in found:
-        check_as_written(read_url(url), allow)
+def _endpoints(urls: Iterable[str | Endpoint], allow: tuple[Network, ...]) -> tuple[Endpoint, ...]:
+    given = [urls] if isinstance(urls, str) else urls
+    found = tuple(each if isinstance(each, Endpoint) else Endpoint(each) for each in given)
+    for endpoint in found:
+        check_as_written(read_url(endpoint.url), allow)
+    by_url(found)
     return found
 
 

@@ -118,7 +118,7 @@ class Sender:
             "Host": target.authority,
             "Content-Length": str(len(body)),
             **_HEADERS,
-            **signed(delivery.id, at, body, self._signers),
+            **signed(delivery.id, at, body, self._signers.of(delivery.url)),
         }
         try:
             return connection, await connection.post(target.path, [*headers.items()], body)
