@@ -25,6 +25,7 @@
     │   ├── ResultTimeout               it is not final yet
     │   └── JobInterrupted              it is to end, or was ended
     │       ├── JobCancelled            somebody cancelled it
+    │       ├── LeaseLost               the store was away: another host runs it now
     │       └── TimeLimitReached        an attempt took longer than its time limit
     ├── AttemptEnded                    raised by a task itself, to end its attempt
     │   ├── Retry                       and try again
@@ -404,6 +405,13 @@ class TimeLimitReached(JobInterrupted):
 
     def __str__(self) -> str:
         return f"the attempt took longer than its limit of {self.seconds:g} s"
+
+
+class LeaseLost(JobInterrupted):
+    """The store could not be reached for too long: another host is about to run the job."""
+
+    def __str__(self) -> str:
+        return "the store could not be reached before the attempt's lease was over"
 
 
 class AttemptEnded(OneCopyError):

@@ -8,6 +8,7 @@ from onecopy import errors
 from onecopy.errors import (
     Failed,
     JobCancelled,
+    LeaseLost,
     OneCopyError,
     Retry,
     user_traceback,
@@ -43,6 +44,8 @@ def settle(job: Job, outcome: Outcome, policy: RetryPolicy, now: float) -> Chang
         return _succeed(token, outcome.result or "null")
     if outcome.interrupted and isinstance(error, JobCancelled):
         return Cancelled(token)
+    if outcome.interrupted and isinstance(error, LeaseLost):
+        return Fail(token, describe(error), now + policy.delay(job.attempt))
     if isinstance(error, Retry):
         return Fail(token, describe(error.__cause__ or error), now + error.after)
     if isinstance(error, errors.Elsewhere):

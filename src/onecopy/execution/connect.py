@@ -18,7 +18,7 @@ from onecopy.execution.distant_calls import DistantHosts, secret_here
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.state import state_folder
 from onecopy.stores import Unavailable
-from onecopy.stores.urls import open_store
+from onecopy.stores.urls import file_of, open_store
 
 STORE: Final = "ONECOPY_STORE"
 ENGINE: Final = "ONECOPY_ENGINE"
@@ -44,8 +44,13 @@ def new_runtime(*, bell: int | None = None) -> Runtime:
     except OSError as error:
         raise Unavailable(f"cannot make the state folder {folder}: {error.strerror}") from error
     store, secret = open_store(url), secret_here()
-    distant = None if secret is None else DistantHosts(store, secret)
-    return Runtime(store, _new_engine(url, folder, bell), folder, distant)
+    return Runtime(
+        store,
+        _new_engine(url, folder, bell),
+        folder,
+        distant=None if secret is None else DistantHosts(store, secret),
+        store_is_here=file_of(url) is not None,
+    )
 
 
 def _new_engine(store: str, folder: str, bell: int | None) -> Engine:

@@ -12,7 +12,10 @@ def _host() -> str:
     """Return where a pid means the same process: this host, until its next start, this container.
 
     Containers of one machine may have one host name, and each has pids of its own (a namespace).
+    What else is to be a host of its own is named by ONECOPY_HOST_NAME.
     """
+    if named := os.environ.get("ONECOPY_HOST_NAME"):
+        return named.replace("#", "_")
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         pids = os.readlink("/proc/self/ns/pid").strip("pid:[]")

@@ -23,12 +23,20 @@ class Runtime:
     """Brings jobs into the store and answers about them; all who follow jobs share one hub."""
 
     def __init__(
-        self, store: Store, engine: Engine, folder: str, distant: DistantHosts | None = None
+        self,
+        store: Store,
+        engine: Engine,
+        folder: str,
+        *,
+        distant: DistantHosts | None = None,
+        store_is_here: bool = True,
     ) -> None:
         """Take a store, an engine, and the state folder that this host's workers share.
 
-        distant: other hosts, where calls may go there.
+        distant: other hosts, where calls may go there. store_is_here: all that use the store are
+            processes of this host.
         """
+        self.store_is_here = store_is_here
         self.store = store
         self.engine = engine
         self.on_deliveries: Callable[[], None] | None = None

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 from onecopy.execution.identity import WorkerName
+from onecopy.execution.lease import LEASE
 from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
 from onecopy.jobs import (
@@ -35,8 +36,6 @@ from onecopy.jobs import (
 )
 from onecopy.stores import Filter
 
-LEASE: Final = 30.0
-"""Seconds that a worker's right to an attempt lasts without being lengthened."""
 _MOST: Final = 10_000
 _CLOCKS_DIFFER: Final = 1.0
 """Seconds by which a job may be from the future with all clocks right."""

@@ -25,6 +25,7 @@ class Attempt:
     task: Task[..., Any]
     ended: Callable[["Attempt", Outcome], None]
     """Is told how it ended, on the event loop."""
+    claimed_at: float = field(default_factory=time.monotonic)
     begun_at: float | None = None
     """When its task began, by the monotonic clock; None while it waits."""
     over_at: float | None = None

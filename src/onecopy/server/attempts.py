@@ -67,6 +67,10 @@ class Attempts:
         """The ids of the jobs that have an attempt here."""
         return [*self._of_jobs]
 
+    def claimed_before(self, at: float) -> list[Attempt]:
+        """Return the attempts of jobs that were claimed before a time (monotonic)."""
+        return [each for each in self._of_jobs.values() if each.claimed_at < at]
+
     # From the claim on.
 
     def takes(self, job: str, task: str) -> bool:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from onecopy.engines import Rung
+from onecopy.execution.lease import LEASE
 from onecopy.execution.queues import Queues
 from onecopy.execution.runtime import Runtime
-from onecopy.execution.sweeper import LEASE
 from onecopy.jobs import Claim, Job, Lease, new_token
 from onecopy.server.attempts import Attempts
 from onecopy.server.places import Places

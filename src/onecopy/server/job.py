@@ -17,6 +17,7 @@ recorder.py        outcomes and progress, into the store
 cancellations.py   notices that a running job is cancelled
 allowance.py       until when the supervisor lets this worker go on
 begun.py           what it has begun, for the case that it is killed
+lease_keeping.py   lengthens leases, or ends attempts in time
 sweeping.py        what it does for all
 job_calls.py       takes calls
 call_gateway.py    takes calls of other hosts
@@ -47,6 +48,7 @@ from onecopy.server.cancellations import Cancellations
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.claims import Claims
 from onecopy.server.job_calls import CallRunner, CallTaker
+from onecopy.server.lease_keeping import LeaseKeeping
 from onecopy.server.limits import STACK_SIGNAL
 from onecopy.server.log_lines import collect
 from onecopy.server.places import Places
@@ -123,9 +125,8 @@ class Agent:
         self._attempts = Attempts(tasks, self._recorder, begun, Allowance(scoreboard, slot))
         self.main_thread = self._attempts.main_thread
         self._cancellations = Cancellations(self._runtime, self._attempts)
-        self._sweeping = Sweeping(
-            self._runtime, self._name, self._policy_of, self._attempts, self._recorder
-        )
+        self._sweeping = Sweeping(self._runtime, self._policy_of)
+        self._leases = LeaseKeeping(self._runtime, self._name, self._attempts, self._recorder)
         self._places = Places(tasks.values(), settings.concurrency, self._attempts)
         queues = Queues(settings.queues, settings.weights)
         self._claims = Claims(self._runtime, self._name, queues, self._attempts, self._places)
@@ -150,6 +151,7 @@ class Agent:
         helpers = [
             asyncio.create_task(self._turn()),
             asyncio.create_task(self._cancellations.follow()),
+            asyncio.create_task(self._leases.run()),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._record_what_is_said()),
         ]

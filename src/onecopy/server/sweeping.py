@@ -3,15 +3,12 @@
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from onecopy.execution.runtime import Runtime
-from onecopy.execution.sweeper import LEASE, PolicyOf, Sweeper
+from onecopy.execution.sweeper import PolicyOf, Sweeper
 from onecopy.jobs import Failure
-from onecopy.server.attempts import Attempts
-from onecopy.server.recorder import Recorder
 from onecopy.stores import Unavailable
 
 _EVERY: Final = 1.0
@@ -26,15 +23,8 @@ class Sweeping:
     def __init__(
         self,
         runtime: Runtime,
-        worker: str,
         policy_of: PolicyOf,
-        attempts: Attempts,
-        recorder: Recorder,
     ) -> None:
-        self._runtime = runtime
-        self._worker = worker
-        self._attempts = attempts
-        self._recorder = recorder
         self._sweeper = Sweeper(runtime, policy_of)
         self._swept = 0
 
@@ -55,8 +45,6 @@ class Sweeping:
             await self._sweeper.bury()
         self._swept += 1
         await self._sweeper.sweep()
-        if self._attempts or self._recorder:
-            await self._runtime.store.extend([self._worker], until=time.time() + LEASE)
 
     async def lose(self, worker: str, reason: str, begun: list[int] | None) -> None:
         """Record the end of another worker of this run, as the supervisor saw it."""
