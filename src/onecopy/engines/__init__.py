@@ -3,6 +3,7 @@
 base.py     the Engine protocol
 urls.py     engines by URL
 local.py    Unix sockets in the state folder: all processes of a host
+redis.py    a Redis server: all processes that use one
 rabbitmq.py  a message for each job in quorum queues
 """
 

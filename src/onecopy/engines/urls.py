@@ -3,6 +3,7 @@
 from onecopy.engines.base import Engine
 from onecopy.engines.local import LocalEngine
 from onecopy.errors import OptionError
+from onecopy.redis_address import RedisAddress
 
 
 def own_engine(store: str, folder: str, *, bell: int | None = None) -> Engine:
@@ -12,6 +13,8 @@ def own_engine(store: str, folder: str, *, bell: int | None = None) -> Engine:
 
     folder: the state folder. bell: see `LocalEngine`.
     """
+    if store.partition(":")[0] in ("redis", "rediss"):
+        return _redis(store, "store")
     return LocalEngine(folder, bell=bell)
 
 
@@ -19,6 +22,7 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
     """Return the engine that a URL names; `open` it before it is used.
 
     `local:`    Unix sockets in the state folder: the processes of this host
+    `redis://:password@host:6379/0`, `rediss://...`     a Redis server: the processes of all hosts
     `amqp://user:password@host/vhost`, `amqps://...`    RabbitMQ
 
     own: the store's own engine. Raises OptionError: the URL names no engine.
@@ -26,10 +30,20 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
     match url.partition(":")[0]:
         case "local":
             return own if isinstance(own, LocalEngine) else LocalEngine(folder, bell=bell)
+        case "redis" | "rediss":
+            return _redis(url, "engine")
         case "amqp" | "amqps":
             return _rabbitmq(url, own)
         case other:  # Not the URL: a password may be in it.
             raise OptionError("engine", f"{other[:50]!r} is no engine; one would be local:")
+
+
+def _redis(url: str, option: str) -> Engine:
+    try:
+        from onecopy.engines.redis import RedisEngine
+    except ModuleNotFoundError as error:
+        raise _not_installed("redis", "redis") from error
+    return RedisEngine(RedisAddress.parse(url, option))
 
 
 def _rabbitmq(url: str, own: Engine) -> Engine:

@@ -7,6 +7,7 @@ lanes.py        threads that serve event loops in groups
 figures.py      counts and times, for stores that keep them with each change
 sqlite.py       one file, for all processes of a host
 postgres.py     a database, for any number of hosts
+redis.py        a Redis server, for all processes that reach it
 memory.py       in one process, for tests
 urls.py         a store by its URL
 """

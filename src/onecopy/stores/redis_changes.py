@@ -11,15 +11,16 @@ from typing import Any, Final
 
 from onecopy.deliveries import of
 from onecopy.jobs import Change, Event, Job, NotAllowed, apply, describe
+from onecopy.redis_script import Script
 from onecopy.stores.packing import without_long_texts
 from onecopy.stores.redis_commit import Commit, Value, as_text
 from onecopy.stores.redis_delivery_records import DeliveryKeys, add
 from onecopy.stores.redis_keys import RECORD, Keys
-from onecopy.stores.redis_link import Request, Script
+from onecopy.stores.redis_link import Request
 from onecopy.stores.redis_programs import Program
 from onecopy.stores.redis_records import Record, long_text, pack, pack_event, read
 
-COMMIT: Final = Script("commit")
+COMMIT: Final = Script("onecopy.stores", "commit")
 _REMEMBERED: Final = 1000
 
 type Answer = Job | KeyError | NotAllowed

@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 from msgspec import msgpack
 
 from onecopy.jobs import Event, Job, Lease, accepted, expired
+from onecopy.redis_script import Script
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats
 from onecopy.stores.figures import SUMS, stats_of
 from onecopy.stores.packing import without_long_texts
@@ -14,7 +15,7 @@ from onecopy.stores.redis_commit import Commit, as_text
 from onecopy.stores.redis_delivery_records import FIELDS, DeliveryKeys, erase
 from onecopy.stores.redis_delivery_records import read as read_delivery
 from onecopy.stores.redis_keys import RECORD, Keys, figure, idempotency, lane_name, name, unname
-from onecopy.stores.redis_link import Script
+from onecopy.stores.redis_link import Request
 from onecopy.stores.redis_programs import Program
 from onecopy.stores.redis_records import (
     Record,
@@ -25,12 +26,12 @@ from onecopy.stores.redis_records import (
     unpack_event,
 )
 
-ACCEPT: Final = Script("accept")
-CLAIM: Final = Script("claim")
-EXTEND: Final = Script("extend")
-EVENTS: Final = Script("events")
-PAGE: Final = Script("page")
-FIRST_DUE: Final = Script("first_due")
+ACCEPT: Final = Script("onecopy.stores", "accept")
+CLAIM: Final = Script("onecopy.stores", "claim")
+EXTEND: Final = Script("onecopy.stores", "extend")
+EVENTS: Final = Script("onecopy.stores", "events")
+PAGE: Final = Script("onecopy.stores", "page")
+FIRST_DUE: Final = Script("onecopy.stores", "first_due")
 _PAGE: Final = 500
 _STATUSES: Final = ("queued", "running", "succeeded", "failed", "cancelled")
 
@@ -141,10 +142,10 @@ class Jobs:
 
     def _first_due(
         self, queues: Sequence[str], without: Collection[str], only: str | None
-    ) -> tuple[str | bytes | int | float, ...]:
+    ) -> Request:
         wanted = False if only is None else {name(only): 1}
         given = [[name(queue) for queue in queues], {name(each): 1 for each in without}, wanted]
-        return (*FIRST_DUE.call(self._keys.tag, self._keys.tag, _encode(given)),)
+        return FIRST_DUE.call(self._keys.tag, self._keys.tag, _encode(given))
 
     def find(self, which: Filter) -> Program[list[Job]]:
         """Return jobs, the newest first: page by page."""

@@ -3,9 +3,7 @@
 It blocks, for a thread of its own, and nothing waits longer than `ANSWER` for the server.
 """
 
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, Final, Protocol, cast
 
 from redis.backoff import NoBackoff
@@ -15,6 +13,7 @@ from redis.exceptions import TimeoutError as LateError
 from redis.retry import Retry
 
 from onecopy.redis_address import RedisAddress
+from onecopy.redis_script import Script
 from onecopy.stores.base import Unavailable
 from onecopy.stores.redis_errors import lost, refused, unreachable
 
@@ -23,7 +22,7 @@ CONNECT: Final = 3.0
 ANSWER: Final = 5.0
 """Seconds that the server may take to answer."""
 
-type Argument = str | bytes | int | float
+type Argument = str | bytes | int
 type Request = Sequence[Argument]
 
 
@@ -35,19 +34,6 @@ class _Wire(Protocol):
     def pack_commands(self, commands: Sequence[Request]) -> list[bytes]: ...
     def send_packed_command(self, command: list[bytes]) -> None: ...
     def read_response(self, *, disable_decoding: bool) -> Any: ...  # noqa: ANN401
-
-
-class Script:
-    """One of the Lua files in `redis_scripts`."""
-
-    def __init__(self, name: str) -> None:
-        source = files("onecopy.stores") / "redis_scripts" / f"{name}.lua"
-        self.source: str = source.read_text(encoding="utf-8")
-        self.digest: str = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-    def call(self, key: str, *arguments: Argument) -> Request:
-        """Return the command that runs it; key: one of the hash slot that all its keys are in."""
-        return "EVALSHA", self.digest, 1, key, *arguments
 
 
 class Cut(Exception):

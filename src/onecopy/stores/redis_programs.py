@@ -10,9 +10,10 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, Final, cast
 
 from onecopy.redis_address import RedisAddress
+from onecopy.redis_script import Script
 from onecopy.stores.base import Unavailable
 from onecopy.stores.lanes import Lane, Operation, Take
-from onecopy.stores.redis_link import Cut, Link, Request, Script
+from onecopy.stores.redis_link import Cut, Link, Request
 
 type Program[T] = Generator[Sequence[Request], list[Any], T]
 type Make[T] = Callable[[], Program[T]]

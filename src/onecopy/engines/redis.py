@@ -1,0 +1,146 @@
+"""The Redis engine: rings and changes through a server that all hosts reach.
+
+A worker that waits is noted there, under its queues; a ring takes as many of those who wait as
+there are jobs, and publishes to the channel of each. So one ring wakes one worker, on whichever
+host, and rings never pile up. Changes are published to one channel, which all followers hear.
+"""
+
+import asyncio
+import secrets
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+from urllib.parse import quote
+
+from onecopy.engines.base import Rung
+from onecopy.engines.redis_wire import Ear, Sender
+from onecopy.jobs import Job
+from onecopy.redis_address import RedisAddress
+from onecopy.redis_script import Script
+
+_RING: Final = Script("onecopy.engines", "ring")
+_WAIT: Final = Script("onecopy.engines", "wait")
+_HELD: Final = 10_000
+"""Changes that a follower has not taken yet; more are dropped: it looks by itself, soon."""
+
+
+class RedisEngine:
+    """Wakes the processes that use one Redis server."""
+
+    def __init__(self, address: RedisAddress) -> None:
+        self._tag = f"{{{address.prefix}}}"
+        self._id = secrets.token_hex(8)
+        self._address = address
+        self._sender = Sender(address, (_RING, _WAIT))
+        self._ear = Ear(address, self._heard)
+        self._changes = f"{self._tag}changes"
+        self._wake = f"{self._tag}wake:{self._id}"
+        self._followers: set[asyncio.Queue[str]] = set()
+        self._to_tell: list[str] = []
+        self._to_ring: Counter[str] = Counter()
+        self._speaking = False
+        self._rings = 0
+        """Rings for this worker that it has not taken yet."""
+        self._rung = asyncio.Event()
+
+    @property
+    def names_jobs(self) -> bool:
+        """They do not: whoever is woken looks into the store."""
+        return False
+
+    async def open(self) -> None:
+        """Nothing is to be done: it connects when it is used."""
+
+    async def close(self) -> None:
+        """Say what is to be said, and let go."""
+        self._speak()
+        await self._sender.close()
+        await self._ear.close()
+
+    # Rings.
+
+    async def ring(self, jobs: Sequence[Job]) -> None:
+        """Wake waiting workers, soon."""
+        self._to_ring.update(quote(job.queue, safe="") for job in jobs)
+        self._speak_soon()
+
+    async def wait_for_ring(
+        self, queues: Sequence[str], seconds: float, *, limit: int = 1
+    ) -> Sequence[Rung] | None:
+        """Wait in line with the workers of all hosts."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._ear.listen(self._wake)
+                if not self._rings:
+                    await self._wait([quote(queue, safe="") for queue in queues], seconds)
+        except TimeoutError:
+            return None
+        self._rings = 0
+        return ()
+
+    async def _wait(self, queues: Sequence[str], seconds: float) -> None:
+        worker = " ".join([self._id, *queues])
+        self._rung.clear()
+        words = (worker, int(seconds * 1000), *queues)
+        self._sender.send(_WAIT.call(self._tag, self._tag, *words), self._answered)
+        try:
+            await self._rung.wait()
+        finally:
+            # Whoever was taken at this moment has a ring, for its next wait.
+            for queue in queues:
+                self._sender.send(("ZREM", f"{self._tag}waiting:{queue}", worker))
+
+    def _answered(self, answer: Any) -> None:  # noqa: ANN401 - a reply
+        if answer == 1:
+            self._ring_here()
+
+    def _ring_here(self) -> None:
+        self._rings += 1
+        self._rung.set()
+
+    async def claimed(self) -> None:
+        """Nothing is to be done: a ring names no jobs."""
+
+    # Changes.
+
+    async def tell(self, jobs: Sequence[str]) -> None:
+        """Publish the ids, soon; those of one moment together."""
+        self._to_tell += jobs
+        self._speak_soon()
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Hear what is published."""
+        held: asyncio.Queue[str] = asyncio.Queue(_HELD)
+        self._followers.add(held)
+        try:
+            await self._ear.listen(self._changes)
+            while True:
+                yield await held.get()
+        finally:
+            self._followers.discard(held)
+
+    def _heard(self, channel: str, data: bytes) -> None:
+        if channel == self._wake:
+            self._ring_here()
+            return
+        jobs = data.decode().split("\n")
+        for held in self._followers:
+            for job in jobs[: held.maxsize - held.qsize()]:
+                held.put_nowait(job)
+
+    # What is said.
+
+    def _speak_soon(self) -> None:
+        if not self._speaking:
+            self._speaking = True
+            asyncio.get_running_loop().call_soon(self._speak)
+
+    def _speak(self) -> None:
+        self._speaking = False
+        if self._to_tell:
+            self._sender.send(("PUBLISH", self._changes, "\n".join(self._to_tell)))
+            self._to_tell = []
+        if self._to_ring:
+            words = [word for each in self._to_ring.items() for word in each]
+            self._sender.send(_RING.call(self._tag, self._tag, *words))
+            self._to_ring.clear()
