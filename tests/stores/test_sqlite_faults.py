@@ -11,14 +11,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from onecopy.jobs import Event, Job, accepted, new_id
-from onecopy.stores import Filter, Unavailable, lanes, sqlite_rows, sqlite_schema
+from onecopy.stores import Filter, Unavailable, lanes, sqlite_group, sqlite_rows, sqlite_schema
 from onecopy.stores.sqlite import SQLiteStore
 from onecopy.testing._stores.jobs import NOW, Child, ids_of, make_job, run_open
 
@@ -142,7 +142,7 @@ def test_a_child_of_a_dead_writer_does_not_hold_its_lock(path: Path) -> None:
             while True:
                 await asyncio.gather(*(accept_one(store) for _ in range(16)))
 
-        sqlite_rows.accepted = accept_or_die
+        sqlite_group.accepted = accept_or_die
         thread = threading.Thread(target=lambda: asyncio.run(storm()), daemon=True)
         thread.start()
         for _ in range(25):
@@ -559,12 +559,14 @@ def test_what_was_done_before_the_disk_failed_is_answered(
     store = SQLiteStore(path)
     jobs = [make_job(), make_job(priority=2**70), make_job(task="faulty"), make_job()]
 
-    def fail_at_third(job: Job) -> Event:
-        if job.task == "faulty":
-            raise sqlite3.OperationalError("disk I/O error")
-        return accepted(job)
+    insert_jobs = sqlite_rows.insert_jobs
 
-    monkeypatch.setattr(sqlite_rows, "accepted", fail_at_third)
+    def fail_at_third(cursor: sqlite3.Cursor, new: Mapping[int, Job]) -> None:
+        if [job.task for job in new.values()] == ["faulty"]:
+            raise sqlite3.OperationalError("disk I/O error")
+        insert_jobs(cursor, new)
+
+    monkeypatch.setattr(sqlite_group, "insert_jobs", fail_at_third)
 
     async def scenario() -> None:
         calls = [store.accept([job]) for job in jobs]

@@ -3,6 +3,7 @@
 sqlite_schema.py    the database: made, migrated, opened; what can go wrong with it
 sqlite_tables.py    its tables, and how each version came out of the one before
 sqlite_file.py      one writer at a time among all processes, readers beside it; forks
+sqlite_group.py     what one transaction writes of jobs, in few statements
 sqlite_queries.py   what is asked of the tables
 sqlite_claims.py    which jobs are to be claimed next
 sqlite_rows.py      jobs and events as rows
@@ -17,15 +18,15 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-from onecopy.jobs import Change, Claim, Event, Job, Lease, NotAllowed, new_token
+from onecopy.jobs import Change, Event, Job, NotAllowed
 from onecopy.stores import sqlite_claims as claims
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
 from onecopy.stores.base import Filter, Stats
-from onecopy.stores.packing import unpack_job
-from onecopy.stores.sqlite_deliveries import SQLiteDeliveries, forget
-from onecopy.stores.sqlite_figures import Figures, stats
+from onecopy.stores.sqlite_deliveries import SQLiteDeliveries
+from onecopy.stores.sqlite_figures import stats
 from onecopy.stores.sqlite_file import File
+from onecopy.stores.sqlite_group import Group
 from onecopy.stores.sqlite_schema import SYNCHRONOUS
 
 _PRUNED_AT_ONCE: Final = 100
@@ -63,8 +64,8 @@ class SQLiteStore:
     async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
         """Record jobs, all or none."""
 
-        def run(cursor: sqlite3.Cursor, figures: Figures) -> list[Job]:
-            return queries.accept(cursor, figures, jobs, max_queued)
+        def run(cursor: sqlite3.Cursor, group: Group) -> list[Job]:
+            return queries.accept(cursor, group, jobs, max_queued)
 
         return await self._file.write(run)
 
@@ -80,12 +81,10 @@ class SQLiteStore:
     ) -> list[Job]:
         """Begin attempts of due jobs."""
 
-        def run(cursor: sqlite3.Cursor, figures: Figures) -> list[Job]:
-            claimed: list[Job] = []
-            for row in claims.due(cursor, queues, now, limit, without):
-                claim = Claim(Lease(new_token(), worker, until))
-                claimed.append(queries.write(cursor, figures, row, claim, now))
-            return claimed
+        def run(cursor: sqlite3.Cursor, group: Group) -> list[Job]:
+            group.flush()
+            found = claims.due(cursor, queues, now, limit, without)
+            return queries.claim(cursor, group, found, worker, now, until)
 
         return await self._file.write(run)
 
@@ -93,25 +92,11 @@ class SQLiteStore:
         self, changes: Sequence[tuple[str, Change]], *, now: float
     ) -> list[Job | KeyError | NotAllowed]:
         """Apply changes, in this order."""
-
-        def run(cursor: sqlite3.Cursor, figures: Figures) -> list[Job | KeyError | NotAllowed]:
-            answers: list[Job | KeyError | NotAllowed] = []
-            for job, change in changes:
-                row = cursor.execute(rows.SELECT + "WHERE id = ?", (job,)).fetchone()
-                if row is None:
-                    answers.append(KeyError(job))
-                    continue
-                try:
-                    answers.append(queries.write(cursor, figures, row, change, now))
-                except NotAllowed as error:
-                    answers.append(error.with_traceback(None))
-            return answers
-
-        return await self._file.write(run)
+        return await self._file.write(lambda _cursor, group: queries.change(group, changes, now))
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""
-        which = f"WHERE id {queries.AMONG}"
+        which = f"WHERE id {rows.AMONG}"
         return await self._file.read(
             lambda cursor: queries.select(cursor, which, json.dumps([*jobs]))
         )
@@ -122,7 +107,7 @@ class SQLiteStore:
 
     async def extend(self, workers: Sequence[str], *, until: float) -> None:
         """Lengthen the leases of all running attempts of these workers."""
-        await self._file.write(lambda cursor, _figures: queries.extend(cursor, workers, until))
+        await self._file.write(lambda cursor, group: queries.extend(cursor, group, workers, until))
 
     async def overdue(self, *, now: float, limit: int = 100) -> list[Job]:
         """Return running jobs whose lease is over, and queued jobs that have expired."""
@@ -168,7 +153,7 @@ class SQLiteStore:
         """Record where workers of a host take calls."""
         replace = "INSERT OR REPLACE INTO announced (address, until) VALUES (?, ?)"
 
-        def run(cursor: sqlite3.Cursor, _figures: Figures) -> None:
+        def run(cursor: sqlite3.Cursor, _group: Group) -> None:
             cursor.execute(replace, (address, until))
 
         await self._file.write(run)
@@ -196,7 +181,7 @@ class SQLiteStore:
 
     async def forget(self, jobs: Sequence[str]) -> int:
         """Delete those of these jobs that are final: a few at a time, others in between."""
-        which = f"WHERE id {queries.AMONG} AND remove_at IS NOT NULL"
+        which = f"WHERE id {rows.AMONG} AND remove_at IS NOT NULL"
         forgotten = 0
         for first in range(0, len(jobs), _PRUNED_AT_ONCE):
             some = json.dumps([*jobs[first : first + _PRUNED_AT_ONCE]])
@@ -204,14 +189,6 @@ class SQLiteStore:
         return forgotten
 
     async def _delete(self, which: str, *values: object) -> int:
-        def run(cursor: sqlite3.Cursor, figures: Figures) -> int:
-            found = cursor.execute(rows.SELECT + which, values).fetchall()
-            rows.delete(cursor, [row[0] for row in found])
-            for _, packed in found:
-                job = unpack_job(packed)
-                figures.add(job, -1)
-                if job.callbacks:
-                    forget(cursor, job.id)
-            return len(found)
-
-        return await self._file.write(run)
+        return await self._file.write(
+            lambda cursor, group: queries.delete(cursor, group, which, values)
+        )

@@ -4,7 +4,7 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from onecopy.deliveries import (
     Change,
@@ -19,8 +19,9 @@ from onecopy.deliveries import (
 )
 from onecopy.jobs import Job
 from onecopy.stores.deliveries import DeliveryFilter
-from onecopy.stores.sqlite_figures import Figures
-from onecopy.stores.sqlite_file import File
+
+if TYPE_CHECKING:
+    from onecopy.stores.sqlite_file import File
 
 type Row = tuple[Any, ...]
 
@@ -55,7 +56,7 @@ SELECT receiver, (
 class SQLiteDeliveries:
     """Deliveries of a SQLite store; the Deliveries protocol says what each method does."""
 
-    def __init__(self, file: File) -> None:
+    def __init__(self, file: "File") -> None:
         self._file = file
 
     async def due(self, *, now: float, limit: int = 1000) -> list[str]:
@@ -70,7 +71,7 @@ class SQLiteDeliveries:
         """Take due deliveries."""
         which = "WHERE status = 'pending' AND receiver = ? AND due_at <= ? ORDER BY due_at LIMIT ?"
 
-        def run(cursor: sqlite3.Cursor, _figures: Figures) -> list[Delivery]:
+        def run(cursor: sqlite3.Cursor, _group: object) -> list[Delivery]:
             taken: list[Delivery] = []
             for receiver, count in counts.items():
                 rows = cursor.execute(_SELECT + which, (receiver, now, count)).fetchall()
@@ -85,7 +86,7 @@ class SQLiteDeliveries:
     async def change(self, delivery: str, change: Change, *, now: float) -> Delivery:
         """Apply a change; with `Tried`, record the try."""
 
-        def run(cursor: sqlite3.Cursor, _figures: Figures) -> Delivery:
+        def run(cursor: sqlite3.Cursor, _group: object) -> Delivery:
             row = _row(cursor, delivery)
             after = apply(_of_row(row), change, now)
             _update(cursor, row[0], after)
@@ -120,7 +121,7 @@ class SQLiteDeliveries:
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final deliveries that were kept for their time."""
 
-        def run(cursor: sqlite3.Cursor, _figures: Figures) -> int:
+        def run(cursor: sqlite3.Cursor, _group: object) -> int:
             which = "WHERE remove_at <= ? ORDER BY remove_at LIMIT ?"
             return _delete(cursor, which, now, limit)
 

@@ -21,7 +21,7 @@ from onecopy.jobs import NotAllowed
 from onecopy.stores import sqlite_schema as schema
 from onecopy.stores.base import IdempotencyConflict, QueueFull, Unavailable
 from onecopy.stores.lanes import Lane, Operation, Take
-from onecopy.stores.sqlite_figures import Figures
+from onecopy.stores.sqlite_group import Group
 
 _REFUSALS: Final = (KeyError, NotAllowed, QueueFull, IdempotencyConflict)
 
@@ -60,7 +60,7 @@ class File:
                 link.close()
         self._turn.close()
 
-    def write[T](self, run: Callable[[sqlite3.Cursor, Figures], T]) -> Awaitable[T]:
+    def write[T](self, run: Callable[[sqlite3.Cursor, Group], T]) -> Awaitable[T]:
         """Run something in a transaction, which is durable once this is answered.
 
         It may share the transaction with others, and be run again: so it refuses (`_REFUSALS`)
@@ -111,7 +111,7 @@ class File:
                 undone = [*operations]
                 if operations and not _written_together(connection, operations):
                     while undone:
-                        _written_together(connection, undone[:1])
+                        _written_together(connection, undone[:1], careful=True)
                         del undone[0]
         except Exception as error:
             operations = operations or take()
@@ -164,7 +164,7 @@ class File:
             lane.begin_anew()
 
 
-def _nothing(_cursor: sqlite3.Cursor, _figures: Figures) -> None:
+def _nothing(_cursor: sqlite3.Cursor, _group: Group) -> None:
     """Begin and end a transaction."""
 
 
@@ -189,31 +189,34 @@ def _is_fault(error: Exception) -> bool:
     return type(error) is sqlite3.DatabaseError or isinstance(error, faults)
 
 
-def _written_together(connection: sqlite3.Connection, operations: Sequence[Operation]) -> bool:
-    """Do all in one transaction; return False, with nothing done, if one of several spoils it.
+def _written_together(
+    connection: sqlite3.Connection, operations: Sequence[Operation], *, careful: bool = False
+) -> bool:
+    """Do all in one transaction; return False, with nothing done, if one may have spoilt it.
 
-    Raises what the file is to blame for.
+    careful: it is the only one, and whatever spoils it is its own error. Raises what the file is to
+    blame for.
     """
     try:
         with closing(connection.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
-            figures = Figures()
+            group = Group(cursor, careful=careful)
             for operation in operations:
-                before = connection.total_changes
+                before = group.size
                 operation.error = None
                 try:
-                    operation.result = operation.run(cursor, figures)
+                    operation.result = operation.run(cursor, group)
                 except _REFUSALS as error:
-                    if connection.total_changes != before:
+                    if group.size != before:
                         raise
                     operation.error = error.with_traceback(None)
-            figures.write(cursor)
+            group.write()
             cursor.execute("COMMIT")
     except Exception as error:
         _roll_back(connection)
         if _is_fault(error):
             raise
-        if len(operations) > 1:
+        if not careful:
             return False
         operations[0].error = error.with_traceback(None)
     return True

@@ -4,18 +4,17 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from msgspec.structs import replace
 
-from onecopy.jobs import Change, Job, apply
+from onecopy.jobs import Change, Claim, Job, Lease, NotAllowed, new_token
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull
-from onecopy.stores.sqlite_deliveries import record
+from onecopy.stores.packing import unpack_job
+from onecopy.stores.sqlite_deliveries import forget
 from onecopy.stores.sqlite_figures import Figures
-from onecopy.stores.sqlite_rows import SELECT, Row, insert, job_of, rewrite, update
-
-AMONG: Final = "IN (SELECT value FROM json_each(?))"
-"""A condition on a column; its value is a JSON array."""
+from onecopy.stores.sqlite_group import Group
+from onecopy.stores.sqlite_rows import AMONG, SELECT, Row, job_of
+from onecopy.stores.sqlite_rows import delete as delete_rows
 
 
 def select(cursor: sqlite3.Cursor, which: str, *values: object) -> list[Job]:
@@ -23,27 +22,51 @@ def select(cursor: sqlite3.Cursor, which: str, *values: object) -> list[Job]:
     return [job_of(cursor, row) for row in cursor.execute(SELECT + which, values).fetchall()]
 
 
-def write(cursor: sqlite3.Cursor, figures: Figures, row: Row, change: Change, now: float) -> Job:
-    """Apply a change to the job in a row, and record it."""
-    before = job_of(cursor, row)
-    after = apply(before, change, now)
-    if after is not before:
-        update(cursor, row[0], before, change, after, now)
-        figures.replace(before, after)
-        if after.callbacks and after.final:
-            record(cursor, after, now)
-    return after
+def claim(
+    cursor: sqlite3.Cursor,
+    group: Group,
+    found: Sequence[Row],
+    worker: str,
+    now: float,
+    until: float,
+) -> list[Job]:
+    """Begin attempts of the jobs in rows."""
+    return [
+        group.change(row[0], job_of(cursor, row), Claim(Lease(new_token(), worker, until)), now)
+        for row in found
+    ]
+
+
+def change(
+    group: Group, changes: Sequence[tuple[str, Change]], now: float
+) -> list[Job | KeyError | NotAllowed]:
+    """Apply changes in their order; the answer of one that is refused is its error."""
+    found = group.find([job for job, _ in changes])
+    answers: list[Job | KeyError | NotAllowed] = []
+    for id_, each in changes:
+        if id_ not in found:
+            answers.append(KeyError(id_))
+            continue
+        seq, job = found[id_]
+        try:
+            after = group.change(seq, job, each, now)
+        except NotAllowed as error:
+            answers.append(error.with_traceback(None))
+        else:
+            found[id_] = seq, after
+            answers.append(after)
+    return answers
 
 
 def accept(
-    cursor: sqlite3.Cursor, figures: Figures, jobs: Sequence[Job], max_queued: int | None
+    cursor: sqlite3.Cursor, group: Group, jobs: Sequence[Job], max_queued: int | None
 ) -> list[Job]:
     """Record jobs, or refuse all before anything is written."""
     answer: list[Job] = []
     new: dict[str, Job] = {}
     keys: dict[tuple[str, str], Job] = {}
     for job in jobs:
-        first = new.get(job.id) or _on_record(cursor, job)
+        first = new.get(job.id) or group.added(job.id) or _on_record(cursor, group, job)
         if job.idempotency_key is not None:
             first = first or keys.get((job.task, job.idempotency_key))
             keys[job.task, job.idempotency_key] = first or job
@@ -53,22 +76,23 @@ def accept(
             raise IdempotencyConflict(f"the key {job.idempotency_key!r} is of job {first.id}")
         answer.append(first or job)
     if max_queued is not None:
-        _must_have_room(cursor, figures, new.values(), max_queued)
+        _must_have_room(cursor, group.figures, new.values(), max_queued)
     for job in new.values():
-        insert(cursor, job)
-        figures.add(job)
+        group.add(job)
     return answer
 
 
-def _on_record(cursor: sqlite3.Cursor, job: Job) -> Job | None:
+def _on_record(cursor: sqlite3.Cursor, group: Group, job: Job) -> Job | None:
     """The job of the same id, or of the same task and idempotency key."""
-    condition = "id = ?"
-    values = [job.id]
-    if job.idempotency_key is not None:
-        condition += " OR (task = ? AND idempotency_key = ?)"
-        values += [job.task, job.idempotency_key]
-    found = cursor.execute(f"SELECT id FROM jobs WHERE {condition}", values).fetchone()
-    return None if found is None else select(cursor, "WHERE id = ?", *found)[0]
+    if job.idempotency_key is None:
+        # Ids are random: only of one that is sent again can there be another.
+        which = "WHERE id = ?" if group.careful else None
+        values = (job.id,)
+    else:
+        group.flush()
+        which = "WHERE id = ? OR (task = ? AND idempotency_key = ?)"
+        values = (job.id, job.task, job.idempotency_key)
+    return next(iter(select(cursor, which, *values)), None) if which else None
 
 
 def _must_have_room(
@@ -79,15 +103,27 @@ def _must_have_room(
             raise QueueFull(f"the queue {queue!r} has its bound of {max_queued} jobs")
 
 
-def extend(cursor: sqlite3.Cursor, workers: Sequence[str], until: float) -> None:
+def extend(cursor: sqlite3.Cursor, group: Group, workers: Sequence[str], until: float) -> None:
     """Lengthen the leases of all running attempts of some workers."""
+    group.flush()
     which = f"WHERE status = 'running' AND worker {AMONG} AND lease_until < ?"
-    found = cursor.execute(SELECT + which, (json.dumps([*workers]), until)).fetchall()
-    for row in found:
+    for row in cursor.execute(SELECT + which, (json.dumps([*workers]), until)).fetchall():
         job = job_of(cursor, row)
         if job.lease is not None:
-            longer = replace(job, lease=replace(job.lease, until=until))
-            rewrite(cursor, row[0], job, longer)
+            group.rewrite(row[0], replace(job, lease=replace(job.lease, until=until)))
+
+
+def delete(cursor: sqlite3.Cursor, group: Group, which: str, values: Sequence[object]) -> int:
+    """Delete the jobs for which a condition holds; return how many."""
+    group.flush()
+    found = cursor.execute(SELECT + which, values).fetchall()
+    delete_rows(cursor, [row[0] for row in found])
+    for _, packed in found:
+        job = unpack_job(packed)
+        group.figures.add(job, -1)
+        if job.callbacks:
+            forget(cursor, job.id)
+    return len(found)
 
 
 def find(cursor: sqlite3.Cursor, which: Filter) -> list[Job]:

@@ -1,13 +1,15 @@
-"""Jobs and events as rows of the SQLite store."""
+"""Jobs and events as rows of the SQLite store: many with each statement."""
 
 import json
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import batched
 from typing import Any, Final
 
 from msgspec.structs import replace
 
-from onecopy.jobs import Change, Event, Job, accepted, describe
+from onecopy.jobs import Event, Job
 from onecopy.stores.packing import (
     LONG,
     SEARCHED,
@@ -21,6 +23,7 @@ from onecopy.stores.packing import (
 )
 
 type Row = tuple[int, Packed]
+type EventRow = tuple[Any, ...]
 
 _FIXED: Final = ("id", "task", "queue", "priority", "created_at", "idempotency_key")
 _COLUMNS: Final = (*_FIXED, *SEARCHED, "job")
@@ -28,15 +31,20 @@ _COLUMNS: Final = (*_FIXED, *SEARCHED, "job")
 SELECT: Final = "SELECT seq, job FROM jobs "
 """Rows for `job_of`; what follows says which."""
 
-_INSERT: Final = (
-    f"INSERT INTO jobs ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-)
+AMONG: Final = "IN (SELECT value FROM json_each(?))"
+"""A condition on a column; its value is a JSON array."""
+
+_INSERT: Final = f"INSERT INTO jobs (seq, {', '.join(_COLUMNS)}) VALUES "
 _INSERT_TEXT: Final = "INSERT INTO texts (job, name, text) VALUES (?, ?, ?)"
+_CHANGED: Final = (*SEARCHED, "job")
 _UPDATE: Final = (
-    f"UPDATE jobs SET {', '.join(f'{name} = ?' for name in SEARCHED)}, job = ? WHERE seq = ?"
+    f"UPDATE jobs SET {', '.join(f'{name} = new.column{i}' for i, name in enumerate(_CHANGED, 2))} "
+    "FROM (VALUES "
 )
-_UPDATE_JOB: Final = "UPDATE jobs SET job = ? WHERE seq = ?"
-_INSERT_EVENT: Final = "INSERT INTO events (job, number, at, kind, data) VALUES (?, ?, ?, ?, ?)"
+_UPDATED: Final = ") AS new WHERE jobs.seq = new.column1"
+_INSERT_EVENT: Final = "INSERT INTO events (job, number, at, kind, data) VALUES "
+_ROWS_AT_ONCE: Final = 32
+"""Rows of one statement: a statement is kept for each number up to this."""
 
 
 def job_of(cursor: sqlite3.Cursor, row: Row) -> Job:
@@ -48,41 +56,58 @@ def job_of(cursor: sqlite3.Cursor, row: Row) -> Job:
     return replace(job, **texts)
 
 
+def _fixed(job: Job) -> tuple[Any, ...]:
+    return job.id, job.task, job.queue, job.priority, job.created_at, job.idempotency_key
+
+
 def _packed(job: Job) -> Packed:
     return pack_job(without_long_texts(job))
 
 
-def insert(cursor: sqlite3.Cursor, job: Job) -> None:
-    """Record a new job, with its first event."""
-    fixed = (job.id, job.task, job.queue, job.priority, job.created_at, job.idempotency_key)
-    seq = cursor.execute(_INSERT, (*fixed, *searched(job), _packed(job))).lastrowid
-    for name, text in (("arguments", job.arguments), ("result", job.result)):
-        if text is not None and len(text) > LONG:
-            cursor.execute(_INSERT_TEXT, (seq, name, text))
-    cursor.execute(_INSERT_EVENT, _event_row(seq, accepted(job)))
+def is_long(text: str) -> bool:
+    """Whether a text lies apart from its job."""
+    return len(text) > LONG
 
 
-def update(
-    cursor: sqlite3.Cursor, seq: int, before: Job, change: Change, after: Job, now: float
-) -> None:
-    """Record a change of a job, and its event."""
-    rewrite(cursor, seq, before, after)
-    if after.result is not None and len(after.result) > LONG and before.result is None:
-        cursor.execute(_INSERT_TEXT, (seq, "result", after.result))
-    cursor.execute(_INSERT_EVENT, _event_row(seq, describe(before, change, after, now)))
+def insert_jobs(cursor: sqlite3.Cursor, jobs: Mapping[int, Job]) -> None:
+    """Record new jobs, by the numbers of their rows."""
+    rows = ((seq, *_fixed(job), *searched(job), _packed(job)) for seq, job in jobs.items())
+    _execute(cursor, _INSERT, rows)
 
 
-def rewrite(cursor: sqlite3.Cursor, seq: int, before: Job, after: Job) -> None:
-    """Write a job anew, as it is after a change that needs no event."""
-    values = searched(after)
-    if values == searched(before):
-        cursor.execute(_UPDATE_JOB, (_packed(after), seq))
-    else:
-        cursor.execute(_UPDATE, (*values, _packed(after), seq))
+def update_jobs(cursor: sqlite3.Cursor, jobs: Mapping[int, Job]) -> None:
+    """Write jobs anew, by the numbers of their rows."""
+    rows = ((seq, *searched(job), _packed(job)) for seq, job in jobs.items())
+    _execute(cursor, _UPDATE, rows, _UPDATED)
 
 
-def _event_row(seq: int | None, event: Event) -> tuple[Any, ...]:
+def insert_texts(cursor: sqlite3.Cursor, texts: Sequence[tuple[int, str, str]]) -> None:
+    """Record long texts: the number of a job's row, which text of it, and the text."""
+    cursor.executemany(_INSERT_TEXT, texts)
+
+
+def insert_events(cursor: sqlite3.Cursor, events: Iterable[EventRow]) -> None:
+    """Record events, as `event_row` has them."""
+    _execute(cursor, _INSERT_EVENT, events)
+
+
+def event_row(seq: int, event: Event) -> EventRow:
+    """Return the row of an event of the job in a row."""
     return seq, event.number, event.at, event.kind, pack_data(event.data)
+
+
+def _execute(
+    cursor: sqlite3.Cursor, start: str, rows: Iterable[Sequence[object]], end: str = ""
+) -> None:
+    """Execute a statement for rows: many with each execution."""
+    for some in batched(rows, _ROWS_AT_ONCE):
+        values = _places(len(some[0]), len(some))
+        cursor.execute(start + values + end, [value for row in some for value in row])
+
+
+@lru_cache
+def _places(columns: int, rows: int) -> str:
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
 
 
 def events(cursor: sqlite3.Cursor, after: Mapping[str, int], limit: int | None) -> list[Event]:

@@ -65,7 +65,12 @@ def connect(path: str, synchronous: str) -> sqlite3.Connection:
     # As a URI with mode=rw: a file that has vanished is an error, not an empty store.
     name = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
     connection = sqlite3.connect(
-        name, uri=True, timeout=10, isolation_level=None, check_same_thread=False
+        name,
+        uri=True,
+        timeout=10,
+        isolation_level=None,
+        check_same_thread=False,
+        cached_statements=256,
     )
     try:
         # Checkpoints happen in commits only, under the lock file: two at a time can damage the
