@@ -4,6 +4,7 @@ import secrets
 
 import pytest
 
+from onecopy.postgres_address import PostgresAddress
 from onecopy.stores.postgres import PostgresStore
 from onecopy.testing import StoreContract
 from onecopy.testing.store_model import check_against_model
@@ -12,7 +13,8 @@ from servers.postgres import Postgres
 
 def new_store(server: Postgres) -> PostgresStore:
     """A store on a server that others use too."""
-    return PostgresStore(f"{server.url}?schema=test_{secrets.token_hex(6)}")
+    url = f"{server.url}?schema=test_{secrets.token_hex(6)}"
+    return PostgresStore(PostgresAddress.parse(url, "store"))
 
 
 class TestPostgresStore(StoreContract):

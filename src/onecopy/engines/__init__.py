@@ -4,6 +4,7 @@ base.py     the Engine protocol
 urls.py     engines by URL
 local.py    Unix sockets in the state folder: all processes of a host
 redis.py    a Redis server: all processes that use one
+postgres.py a PostgreSQL server: likewise
 rabbitmq.py  a message for each job in quorum queues
 """
 

@@ -1,9 +1,13 @@
 """Engines by URL, as ONECOPY_ENGINE names them; left out, a store's own."""
 
+from typing import Final
+
 from onecopy.engines.base import Engine
 from onecopy.engines.local import LocalEngine
 from onecopy.errors import OptionError
 from onecopy.redis_address import RedisAddress
+
+_POSTGRES: Final = ("postgresql", "postgres")
 
 
 def own_engine(store: str, folder: str, *, bell: int | None = None) -> Engine:
@@ -15,6 +19,8 @@ def own_engine(store: str, folder: str, *, bell: int | None = None) -> Engine:
     """
     if store.partition(":")[0] in ("redis", "rediss"):
         return _redis(store, "store")
+    if store.partition(":")[0] in _POSTGRES:
+        return _postgres(store, "store", None)
     return LocalEngine(folder, bell=bell)
 
 
@@ -23,6 +29,7 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
 
     `local:`    Unix sockets in the state folder: the processes of this host
     `redis://:password@host:6379/0`, `rediss://...`     a Redis server: the processes of all hosts
+    `postgresql://user:password@host/database`          a PostgreSQL server: likewise
     `amqp://user:password@host/vhost`, `amqps://...`    RabbitMQ
 
     own: the store's own engine. Raises OptionError: the URL names no engine.
@@ -32,6 +39,8 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
             return own if isinstance(own, LocalEngine) else LocalEngine(folder, bell=bell)
         case "redis" | "rediss":
             return _redis(url, "engine")
+        case scheme if scheme in _POSTGRES:
+            return _postgres(url, "engine", own)
         case "amqp" | "amqps":
             return _rabbitmq(url, own)
         case other:  # Not the URL: a password may be in it.
@@ -44,6 +53,18 @@ def _redis(url: str, option: str) -> Engine:
     except ModuleNotFoundError as error:
         raise _not_installed("redis", "redis") from error
     return RedisEngine(RedisAddress.parse(url, option))
+
+
+def _postgres(url: str, option: str, own: Engine | None) -> Engine:
+    try:
+        from onecopy.engines.postgres import PostgresEngine
+        from onecopy.postgres_address import PostgresAddress
+    except ImportError as error:  # Also without libpq, where psycopg is there by itself.
+        raise _not_installed("psycopg", "postgres") from error
+    address = PostgresAddress.parse(url, option)
+    if isinstance(own, PostgresEngine) and own.address == address:
+        return own
+    return PostgresEngine(address, own)
 
 
 def _rabbitmq(url: str, own: Engine) -> Engine:

@@ -1,6 +1,5 @@
 """A store in a PostgreSQL database, for processes on any number of hosts.
 
-postgres_place.py        where it is: the URL; what can go wrong on the way there, and the cures
 postgres_connections.py  connections of one event loop
 postgres_database.py     transactions, tried again where that is right; forks
 postgres_groups.py       calls that are served in groups
@@ -20,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from onecopy.jobs import Change, Event, Job, NotAllowed
+from onecopy.postgres_address import PostgresAddress
 from onecopy.stores import postgres_accept as accepting
 from onecopy.stores import postgres_queries as queries
 from onecopy.stores.base import Filter, Stats
@@ -28,7 +28,6 @@ from onecopy.stores.postgres_database import Database
 from onecopy.stores.postgres_deliveries import PostgresDeliveries
 from onecopy.stores.postgres_figures import stats
 from onecopy.stores.postgres_groups import Groups
-from onecopy.stores.postgres_place import Place
 from onecopy.stores.postgres_rows import events
 from onecopy.stores.postgres_schema import prepare
 
@@ -39,17 +38,10 @@ _PRUNED_AT_ONCE: Final = 100
 
 
 class PostgresStore:
-    """Jobs in PostgreSQL; the Store protocol says what each method does.
+    """Jobs in PostgreSQL; the Store protocol says what each method does."""
 
-    url: `postgresql://user:password@host:port/database`, with any option of libpq (`sslmode`,
-        `target_session_attrs`, several hosts), and of ours: `schema`, where its tables are
-        (default: onecopy), `connections`, how many a process has at most (4).
-    """
-
-    def __init__(self, url: str) -> None:
-        """Read the URL; connects nowhere. Raises OptionError."""
-        place = Place.of(url)
-        self._database = Database(place, lambda connection: prepare(connection, place))
+    def __init__(self, address: PostgresAddress) -> None:
+        self._database = Database(address, lambda connection: prepare(connection, address))
         self._deliveries = PostgresDeliveries(self._database)
         self._of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop]
         self._of_loops = weakref.WeakKeyDictionary()

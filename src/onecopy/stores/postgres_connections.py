@@ -5,24 +5,24 @@ the server is away, nor why.
 """
 
 import asyncio
-import os
-import select
-import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from contextlib import asynccontextmanager
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import Error
 from psycopg.pq import TransactionStatus
 
+from onecopy.postgres_address import PATIENCE, PostgresAddress
+from onecopy.postgres_connection import Connection, connect, cut, has_news
 from onecopy.stores.base import Unavailable
-from onecopy.stores.postgres_place import PATIENCE, Place
 
-type Connection = AsyncConnection[tuple[Any, ...]]
 type Prepare = Callable[[Connection], Awaitable[None]]
 
-_of_parent: Final[list[Connection]] = []
-"""What a forked process has inherited: kept, because to let go of it would be to use it."""
+
+def unavailable(address: PostgresAddress, error: BaseException) -> Unavailable:
+    """Say what is wrong with a store, where, and what to do."""
+    if isinstance(error, Unavailable):
+        return Unavailable(*error.args)
+    return Unavailable(f"the store {address.name} cannot be used: {address.reason(error)}")
 
 
 class Connections:
@@ -31,10 +31,10 @@ class Connections:
     prepare: called with each new connection, before its first use.
     """
 
-    def __init__(self, place: Place, prepare: Prepare) -> None:
-        self._place = place
+    def __init__(self, address: PostgresAddress, prepare: Prepare) -> None:
+        self._address = address
         self._prepare = prepare
-        self._free = asyncio.Semaphore(place.connections)
+        self._free = asyncio.Semaphore(address.connections)
         self._idle: list[Connection] = []
         self._all: set[Connection] = set()
 
@@ -47,7 +47,7 @@ class Connections:
         await self._turn()
         try:
             connection = self._living() or await self._connect()
-            timer = asyncio.get_running_loop().call_later(PATIENCE, _cut, connection)
+            timer = asyncio.get_running_loop().call_later(PATIENCE, cut, connection)
             try:
                 yield connection
             finally:
@@ -60,25 +60,25 @@ class Connections:
         try:
             await asyncio.wait_for(self._free.acquire(), PATIENCE)
         except TimeoutError:
-            name, seconds = self._place.name, f"{PATIENCE:g}"
+            name, seconds = self._address.name, f"{PATIENCE:g}"
             words = f"the store {name} is busy for {seconds} seconds: see what its server does"
             raise Unavailable(words) from None
 
     def _living(self) -> Connection | None:
         while self._idle:
             connection = self._idle.pop()
-            if not _has_news(connection):
+            if not has_news(connection):
                 return connection
             self._drop(connection)
         return None
 
     async def _connect(self) -> Connection:
         try:
-            connection = await AsyncConnection.connect(**self._place.parameters, autocommit=True)
-        except (OperationalError, OSError) as error:
-            raise self._place.unavailable(error) from None  # its frames hold the password
+            connection = await connect(self._address)
+        except (Error, OSError) as error:
+            raise unavailable(self._address, error) from None  # its frames hold the password
         self._all.add(connection)
-        timer = asyncio.get_running_loop().call_later(PATIENCE, _cut, connection)
+        timer = asyncio.get_running_loop().call_later(PATIENCE, cut, connection)
         try:
             await self._prepare(connection)
         except BaseException:
@@ -110,32 +110,7 @@ class Connections:
         for connection in [*self._all]:
             self._drop(connection)
 
-    def abandon(self) -> None:
-        """In a forked process: close what is the parent's, without a word to the server."""
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        for connection in self._all:
-            with suppress(OperationalError, OSError):
-                os.dup2(nowhere, connection.fileno())
-            _of_parent.append(connection)
-        self._all.clear()
+    def forget(self) -> None:
+        """In a forked process: have nothing any more; all of it is the parent's."""
         self._idle.clear()
-        os.close(nowhere)
-
-
-def _has_news(connection: Connection) -> bool:
-    """Whether the server has something to say: that it is gone, most of all."""
-    try:
-        poll = select.poll()
-        poll.register(connection.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
-    except OperationalError:
-        return True
-
-
-def _cut(connection: Connection) -> None:
-    """End what a connection waits for: nothing else does if its server is stopped."""
-    with (
-        suppress(OperationalError, OSError),
-        socket.socket(fileno=os.dup(connection.fileno())) as there,
-    ):
-        there.shutdown(socket.SHUT_RDWR)
+        self._all.clear()

@@ -14,9 +14,10 @@ from typing import Any, Final
 import psycopg
 from psycopg import errors
 
+from onecopy.postgres_address import PATIENCE, PostgresAddress
+from onecopy.postgres_connection import Connection
 from onecopy.stores.base import Unavailable
-from onecopy.stores.postgres_connections import Connection, Connections, Prepare
-from onecopy.stores.postgres_place import PATIENCE, Place
+from onecopy.stores.postgres_connections import Connections, Prepare, unavailable
 
 type Work[T] = Callable[[Link], Awaitable[T]]
 type Row = tuple[Any, ...]
@@ -85,13 +86,13 @@ class Link:
 
 
 class Database:
-    """A place, from when it is open until it is closed.
+    """A schema of a database, from when it is open until it is closed.
 
     prepare: called with each new connection, before its first use.
     """
 
-    def __init__(self, place: Place, prepare: Prepare) -> None:
-        self.place = place
+    def __init__(self, address: PostgresAddress, prepare: Prepare) -> None:
+        self.address = address
         self.is_open = False
         self._prepare = prepare
         self._of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Connections]
@@ -124,7 +125,7 @@ class Database:
         """Do something to its end, whatever becomes of the caller."""
         if not self.is_open:
             work.close()
-            raise Unavailable(f"the store {self.place.name} is not open")
+            raise Unavailable(f"the store {self.address.name} is not open")
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -178,17 +179,17 @@ class Database:
                 return await work()
             except (*_LOST_A_RACE, Again) as error:
                 if not left:
-                    raise self.place.unavailable(error) from error
+                    raise unavailable(self.address, error) from error
                 await asyncio.sleep(random.uniform(0, 0.02))
             except _BROKEN as error:
                 cut = isinstance(error, errors.AdminShutdown) or error.sqlstate is None
                 if not cut or left < _TRIES - 2:
-                    raise self.place.unavailable(error) from error
+                    raise unavailable(self.address, error) from error
                 self._connections().forget_idle()
             except psycopg.Error as error:
                 if _is_callers(error):
                     raise
-                raise self.place.unavailable(error) from error
+                raise unavailable(self.address, error) from error
         raise AssertionError("the last try returns or raises")
 
     def _connections(self) -> Connections:
@@ -196,7 +197,7 @@ class Database:
         connections = self._of_loops.get(loop)
         if connections is None:
             self._forget_closed_loops()
-            connections = self._of_loops[loop] = Connections(self.place, self._prepare)
+            connections = self._of_loops[loop] = Connections(self.address, self._prepare)
             weakref.finalize(loop, connections.finish)
         return connections
 
@@ -220,10 +221,10 @@ class Database:
 
     def after_fork_in_child(self) -> None:
         """Begin with nothing of the parent's."""
-        inherited, self._of_loops = self._of_loops, weakref.WeakKeyDictionary()
+        for connections in self._of_loops.values():
+            connections.forget()
+        self._of_loops = weakref.WeakKeyDictionary()
         self._tasks = set()
-        for connections in inherited.values():
-            connections.abandon()
 
 
 async def _nothing(_link: Link) -> None:

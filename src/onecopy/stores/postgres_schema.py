@@ -5,35 +5,35 @@ Any number of processes may start at once: who migrates holds a lock, and the ot
 
 from typing import Final
 
+from onecopy.postgres_address import PostgresAddress
+from onecopy.postgres_connection import Connection
 from onecopy.stores.base import Unavailable
-from onecopy.stores.postgres_connections import Connection
-from onecopy.stores.postgres_place import Place
 from onecopy.stores.postgres_tables import MIGRATIONS
 
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtext('onecopy'), hashtext(%s))"
 _IS_THERE: Final = "SELECT to_regclass('version') IS NOT NULL"
 
 
-async def prepare(connection: Connection, place: Place) -> None:
+async def prepare(connection: Connection, address: PostgresAddress) -> None:
     """Have the schema up to date. Raises psycopg.Error, Unavailable."""
     version = await _version(connection)
     if version != len(MIGRATIONS):
-        await _must_hold_any_text(connection, place)
+        await _must_hold_any_text(connection, address)
         async with connection.transaction():
-            await _migrate(connection, place)
+            await _migrate(connection, address)
 
 
-async def _migrate(connection: Connection, place: Place) -> None:
-    await connection.execute(_LOCK, (place.schema,))
+async def _migrate(connection: Connection, address: PostgresAddress) -> None:
+    await connection.execute(_LOCK, (address.schema,))
     cursor = await connection.execute(
-        "SELECT 1 FROM pg_namespace WHERE nspname = %s", (place.schema,)
+        "SELECT 1 FROM pg_namespace WHERE nspname = %s", (address.schema,)
     )
     if await cursor.fetchone() is None:
-        await connection.execute(f"CREATE SCHEMA {place.schema}".encode())
+        await connection.execute(f"CREATE SCHEMA {address.schema}".encode())
     version = await _version(connection)
     if version > len(MIGRATIONS):
         raise Unavailable(
-            f"the store {place.name} was written by a newer onecopy (schema {version}, this one "
+            f"the store {address.name} was written by a newer onecopy (schema {version}, this one "
             f"knows {len(MIGRATIONS)}): upgrade onecopy here, or name another store"
         )
     if version == len(MIGRATIONS):
@@ -57,11 +57,11 @@ async def _version(connection: Connection) -> int:
     return 0 if row is None else row[0]
 
 
-async def _must_hold_any_text(connection: Connection, place: Place) -> None:
+async def _must_hold_any_text(connection: Connection, address: PostgresAddress) -> None:
     encoding = connection.pgconn.parameter_status(b"server_encoding")
     if encoding != b"UTF8":
         name = "unknown" if encoding is None else encoding.decode()
         raise Unavailable(
-            f"the database of the store {place.name} is encoded in {name}, which cannot hold every "
-            "text: create it with ENCODING 'UTF8'"
+            f"the database of the store {address.name} is encoded in {name}, which cannot hold "
+            "every text: create it with ENCODING 'UTF8'"
         )

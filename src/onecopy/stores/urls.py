@@ -66,11 +66,12 @@ def _redis(url: str) -> Store:
 
 def _postgres(url: str) -> Store:
     try:
+        from onecopy.postgres_address import PostgresAddress
         from onecopy.stores.postgres import PostgresStore
-    except ImportError as error:
-        words = f"PostgreSQL needs psycopg: pip install 'onecopy[postgres]' ({error})"
-        raise OptionError("store", words) from error
-    return PostgresStore(url)
+    except ImportError as error:  # Also without libpq, where psycopg is there by itself.
+        words = "postgresql:// needs its client: pip install 'onecopy[postgres]'"
+        raise OptionError("store", f"{words} ({error})") from error
+    return PostgresStore(PostgresAddress.parse(url, "store"))
 
 
 def _synchronous(url: str, value: str) -> Literal["full", "normal"]:

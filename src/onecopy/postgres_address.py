@@ -1,10 +1,10 @@
-"""Where a PostgreSQL store is: its URL, its options, and what can go wrong on the way there.
+"""Where a PostgreSQL server is, by its URL; for the store and the engine that use one.
 
 No password is in any message: the place is named without it.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -12,7 +12,6 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from onecopy.errors import OptionError
-from onecopy.stores.base import Unavailable
 
 PATIENCE: Final = 20.0
 """Seconds that a call may take: no server that hangs keeps its caller longer."""
@@ -48,57 +47,52 @@ _CURES: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PostgresAddress:
     """A schema of a database, and how to connect to it.
 
     name: its URL without the password. parameters: for psycopg. connections: of each process.
     """
 
     name: str
-    parameters: dict[str, Any]
+    parameters: dict[str, Any] = field(repr=False)
     schema: str
     connections: int
 
     @classmethod
-    def of(cls, url: str) -> Self:
+    def parse(cls, url: str, option: str) -> Self:
         """Read a URL: all options that libpq knows, `schema` and `connections`.
 
-        Raises OptionError.
+        Raises OptionError, naming the option that the URL was given as.
         """
         address, _, query = url.partition("?")
         options = dict(parse_qsl(query, keep_blank_values=True))
-        schema = options.pop("schema", "onecopy")
+        schema = options.pop("schema", "onecopy").lower()
         connections = options.pop("connections", str(_CONNECTIONS))
         shown = _shown(url)
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", schema):
-            raise OptionError("store", f"{shown}: schema is a plain name, not {schema!r}")
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,39}", schema):
+            raise OptionError(option, f"{shown}: schema is a plain name, not {schema!r}")
         if not connections.isdecimal() or int(connections) < 1:
-            raise OptionError("store", f"{shown}: connections is a number from 1")
-        return cls(
-            name=shown,
-            parameters=_parameters(address, options, schema, shown),
-            schema=schema,
-            connections=int(connections),
-        )
+            raise OptionError(option, f"{shown}: connections is a number from 1")
+        try:
+            parameters = _parameters(address, options, schema)
+        except psycopg.ProgrammingError as error:
+            reason = " ".join(str(error).split())
+            raise OptionError(option, f"{shown} is no URL of PostgreSQL: {reason}") from None
+        return cls(name=shown, parameters=parameters, schema=schema, connections=int(connections))
 
-    def unavailable(self, error: BaseException) -> Unavailable:
-        """Say what is wrong, where, and what to do."""
-        if isinstance(error, Unavailable):
-            return Unavailable(*error.args)
+    def reason(self, error: BaseException) -> str:
+        """Say what is wrong, and what to do."""
         cause = " ".join(str(error).split()) or type(error).__name__
         state = getattr(error, "sqlstate", None)
         for code, words, cure in _CURES:
             if state == code if state else re.search(words, cause):
-                return Unavailable(f"the store {self.name} cannot be used: {cure} ({cause})")
-        return Unavailable(f"the store {self.name} cannot be used: {cause}")
+                return f"{cure} ({cause})"
+        return cause
 
 
-def _parameters(address: str, options: dict[str, str], schema: str, shown: str) -> dict[str, Any]:
-    try:
-        given = conninfo_to_dict(f"{address}?{urlencode(options, quote_via=quote)}")
-    except psycopg.ProgrammingError as error:
-        reason = " ".join(str(error).split())
-        raise OptionError("store", f"{shown} is no URL of PostgreSQL: {reason}") from None
+def _parameters(address: str, options: dict[str, str], schema: str) -> dict[str, Any]:
+    """Return what psycopg is to connect with. Raises psycopg.ProgrammingError."""
+    given = conninfo_to_dict(f"{address}?{urlencode(options, quote_via=quote)}")
     settings = f"-c search_path={schema} {_SETTINGS} {given.pop('options', '')}"
     usual = {
         "connect_timeout": 5,
