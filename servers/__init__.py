@@ -4,6 +4,7 @@ process.py   a server: started, waited for, stopped, killed, started again on it
 kinds.py     the servers by name
 choice.py    those that an engine and a store need
 postgres.py  Debian's PostgreSQL
+kafka.py     Kafka from Maven Central's jars
 rabbitmq.py  Debian's rabbitmq-server
 redis.py     Debian's redis-server
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from servers.kafka import Kafka
 from servers.postgres import Postgres
 from servers.process import Server
 from servers.rabbitmq import RabbitMQ
@@ -55,3 +56,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Postg
 def postgres_url(postgres_server: Postgres) -> str:
     """The URL of a store that is this test's own."""
     return f"{postgres_server.url}?schema=test_{secrets.token_hex(6)}"
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Kafka]:
+    """A Kafka that all tests share: each has a topic of its own."""
+    with started(Kafka(tmp_path_factory.mktemp("servers") / "kafka")) as server:
+        yield server

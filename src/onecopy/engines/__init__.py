@@ -3,9 +3,10 @@
 base.py     the Engine protocol
 urls.py     engines by URL
 local.py    Unix sockets in the state folder: all processes of a host
-redis.py    a Redis server: all processes that use one
-postgres.py a PostgreSQL server: likewise
+kafka.py    a message for each job in topics, read by a consumer group
+postgres.py  a PostgreSQL database: all processes that use one
 rabbitmq.py  a message for each job in quorum queues
+redis.py    a Redis server: all processes that use one
 """
 
 from onecopy.engines.base import Engine, Rung

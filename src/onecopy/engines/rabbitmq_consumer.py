@@ -50,7 +50,7 @@ class Consumer:
         """Set when what is consumed may have to change: somebody waits, or nobody any more."""
         self._heard: list[deque[_Heard]] = [deque() for _ in LEVELS]
         self._some = asyncio.Event()
-        self._named: list[AbstractIncomingMessage] = []
+        self._named: list[_Heard] = []
         self._claimed: deque[AbstractIncomingMessage] = deque()
 
     async def close(self) -> None:
@@ -64,6 +64,8 @@ class Consumer:
 
     async def wait(self, queues: Sequence[str], seconds: float, limit: int) -> list[Rung] | None:
         """Wait until a job is named, so long at most; None: none was."""
+        if self._named:  # Nobody said that they were claimed.
+            return [heard.rung for heard in self._named]
         self._want(tuple(queues), limit)
         self._waiting += 1
         try:
@@ -78,7 +80,7 @@ class Consumer:
 
     def claimed(self) -> None:
         """Hear that what was named is to be acknowledged, at the next wait."""
-        self._claimed += self._named
+        self._claimed += [heard.message for heard in self._named]
         self._named = []
 
     def _want(self, queues: tuple[str, ...], limit: int) -> None:
@@ -98,15 +100,11 @@ class Consumer:
             self._changed.set()
 
     def _take(self, limit: int) -> list[Rung]:
-        taken: list[Rung] = []
-        for level in self._heard:
-            while level and len(taken) < limit:
-                heard = level.popleft()
-                taken.append(heard.rung)
-                self._named.append(heard.message)
+        while len(self._named) < limit and (level := next(filter(None, self._heard), None)):
+            self._named.append(level.popleft())
         if not any(self._heard):
             self._some.clear()
-        return taken
+        return [heard.rung for heard in self._named]
 
     # What RabbitMQ is asked.
 
@@ -155,6 +153,7 @@ class Consumer:
 
     def _forget(self) -> None:
         """What a connection has brought is delivered again, by the next one or to another."""
+        self._named.clear()
         for level in self._heard:
             level.clear()
         self._some.clear()

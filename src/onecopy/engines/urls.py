@@ -31,6 +31,7 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
     `redis://:password@host:6379/0`, `rediss://...`     a Redis server: the processes of all hosts
     `postgresql://user:password@host/database`          a PostgreSQL server: likewise
     `amqp://user:password@host/vhost`, `amqps://...`    RabbitMQ
+    `kafka://host:port,host:port/topic`    Kafka
 
     own: the store's own engine. Raises OptionError: the URL names no engine.
     """
@@ -43,6 +44,8 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
             return _postgres(url, "engine", own)
         case "amqp" | "amqps":
             return _rabbitmq(url, own)
+        case "kafka":
+            return _kafka(url, own)
         case other:  # Not the URL: a password may be in it.
             raise OptionError("engine", f"{other[:50]!r} is no engine; one would be local:")
 
@@ -73,6 +76,14 @@ def _rabbitmq(url: str, own: Engine) -> Engine:
     except ModuleNotFoundError as error:
         raise _not_installed("aio-pika", "rabbitmq") from error
     return RabbitMQEngine(url, own)
+
+
+def _kafka(url: str, own: Engine) -> Engine:
+    try:
+        from onecopy.engines.kafka import KafkaEngine
+    except ModuleNotFoundError as error:
+        raise _not_installed("confluent-kafka", "kafka") from error
+    return KafkaEngine(url, own)
 
 
 def _not_installed(package: str, extra: str) -> OptionError:
