@@ -131,6 +131,14 @@ def test_progress_any_number_of_times(geocoder: Service) -> None:
         assert (response.json()["status"], response.json()["progress"]) == ("running", progress)
 
 
+def test_progress_keeps_a_pace(geocoder: Service) -> None:
+    job = leave_to_others(geocoder)
+    began = time.monotonic()
+    for done in range(4):
+        assert report(geocoder, job, {"progress": {"done": done}}).status_code == 200
+    assert time.monotonic() - began >= 0.3
+
+
 def test_an_error_is_tried_again_while_attempts_are_left(geocoder: Service) -> None:
     job = leave_to_others(geocoder)
     response = report(geocoder, job, {"error": {"type": "Away", "message": "not reached"}})

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from onecopy.execution.pace import pace
 from onecopy.jobs import Advance, Log, Progress
 from onecopy.server import said as module
 from onecopy.server.said import (
@@ -12,7 +13,6 @@ from onecopy.server.said import (
     LINES_OF_AN_ATTEMPT,
     LONGEST_LINE,
     Said,
-    pace,
 )
 
 

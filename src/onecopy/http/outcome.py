@@ -22,6 +22,7 @@ from onecopy.http import openapi
 from onecopy.http.answers import Asked
 from onecopy.http.body import read_body
 from onecopy.http.options import HttpOptions
+from onecopy.http.paces import Paces
 from onecopy.http.problems import Kind, Problem
 from onecopy.http.router import JobRouter
 from onecopy.jobs import Advance, Change, Fail, Failure, Job, NotAllowed, Progress
@@ -48,6 +49,7 @@ class _Said(Struct, forbid_unknown_fields=True):
 
 def router(tasks: Tasks, options: HttpOptions) -> APIRouter:
     """Return the route. No checks of the app's are in front: the token is the right."""
+    paces = Paces()
     routes = JobRouter(prefix=options.prefix, tags=["jobs"])
 
     @routes.post(
@@ -62,7 +64,7 @@ def router(tasks: Tasks, options: HttpOptions) -> APIRouter:
         """Report the outcome, or the progress, of the job's attempt: for work done elsewhere."""
         asked = Asked(request, tasks, options)
         try:
-            return await _report(asked, job)
+            return await _report(asked, job, paces)
         except Problem as problem:
             return asked.problem(problem)
         except OneCopyError as error:
@@ -73,12 +75,15 @@ def router(tasks: Tasks, options: HttpOptions) -> APIRouter:
     return routes
 
 
-async def _report(asked: Asked, name: str) -> Response:
+async def _report(asked: Asked, name: str, paces: Paces) -> Response:
     body = await read_body(asked)
     job = await asked.tasks.job(name)
     _must_be_entitled(asked.request, job, body)
+    change = _change(asked.tasks, job, body)
+    if isinstance(change, Advance):
+        await paces.wait(job)
     try:
-        changed = await asked.tasks.change(name, _change(asked.tasks, job, body))
+        changed = await asked.tasks.change(name, change)
     except NotAllowed:
         # Another report, or a time limit, came in between.
         raise _refused() from None

@@ -12,6 +12,7 @@ import time
 from typing import Final
 
 from onecopy.execution.attempt import sound, storable
+from onecopy.execution.pace import pace
 from onecopy.jobs import Advance, Line, Log, Progress
 
 LINES_A_SECOND: Final = 100
@@ -19,15 +20,6 @@ LINES_OF_AN_ATTEMPT: Final = 2_000
 LONGEST_LINE: Final = 2_000
 _OWN: Final = "onecopy"
 """The logger of lines that tell of lines."""
-
-
-def pace(seconds: float) -> float:
-    """Return how many seconds lie between reports of an attempt that has run for so long.
-
-    As often as a person can see, and later as often as a bar moves: an attempt of ten hours is
-    worth some 10,000 events, not 360,000.
-    """
-    return max(0.1, min(5.0, seconds / 1000))
 
 
 class Said:
