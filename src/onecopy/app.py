@@ -1,12 +1,15 @@
 """OneCopy: what an app writes in its own modules."""
 
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Unpack, overload
 
 from onecopy.datasets import Dataset, registry
+from onecopy.engines import celery_app, celery_names
 from onecopy.errors import TaskExists
 
 if TYPE_CHECKING:
+    from celery import Celery
     from fastapi import FastAPI, params
 
     from onecopy.execution.ports import Runtime
@@ -24,9 +27,21 @@ class OneCopy:
     those of tasks in one `OneCopy`.
     """
 
-    def __init__(self, *, webhooks: "Webhooks | None" = None) -> None:
-        """Take who is told when a job is final; None: what the environment says of webhooks."""
+    def __init__(
+        self, *, webhooks: "Webhooks | None" = None, celery: "Celery | None" = None
+    ) -> None:
+        """Take what this app has of its own.
+
+        webhooks: who is told when a job is final; None: what the environment says of webhooks.
+        celery: an app of Celery's whose broker and routes are to carry the jobs; None: what
+        ONECOPY_ENGINE names carries them.
+
+        Raises OptionError if another Celery app carries the jobs of this process.
+        """
         self._webhooks = webhooks
+        if celery is not None:
+            celery_app.give(celery)
+        celery_names.install()
         self._tasks: Tasks | None = None
         self._http: HttpOptions | None = None
         self._runtime: Callable[[], Awaitable[Runtime]] | None = None
@@ -42,6 +57,14 @@ class OneCopy:
 
             self._tasks = Tasks(self._open_runtime, self._endpoint, Callbacks(self._webhooks))
         return self._tasks
+
+    @property
+    def celery(self) -> "Celery":
+        """The app of Celery's that carries the jobs: for `celery -A app:shared.celery worker`.
+
+        Raises OptionError if ONECOPY_ENGINE names no broker of Celery's, or it is not installed.
+        """
+        return celery_app.app_of(os.environ.get("ONECOPY_ENGINE"))
 
     # Of a function that fits both, the first is meant.
     @overload

@@ -17,14 +17,10 @@ Gunicorn knows hooks by their names, and a hook of the user's takes the place of
 from __future__ import annotations
 
 import os
-import warnings
 from typing import TYPE_CHECKING, Any, cast
 
-from onecopy import datasets, heap
-from onecopy.errors import OneCopyError, UserCodeError
 from onecopy.server.collection import rare_collections
-from onecopy.server.fork_safety import other_threads
-from onecopy.server.narration import megabytes
+from onecopy.server.master import Master
 from onecopy.server.preload import preload
 
 if not hasattr(os, "fork"):
@@ -38,64 +34,18 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    import logging
+
     from gunicorn.app.base import BaseApplication
-    from gunicorn.glogging import Logger
 
 __all__ = ["preload_app"]
 
 preload_app = True
 
 
-class _Master:
-    """What has been done in this process, the master, on behalf of all its workers."""
-
-    def __init__(self) -> None:
-        self._loaded = False
-        self._sealed = False
-
-    def load(self, arbiter: Arbiter) -> None:
-        """Load the datasets and run the warm functions, once; exit if one of them raises."""
-        if self._loaded:
-            return
-        self._loaded = True
-        log = _log(arbiter)
-        try:
-            for dataset in datasets.registered():
-                dataset.load()
-                log.info("Loaded dataset %s in %.2f s", dataset.name, dataset.load_seconds)
-            for warmer in datasets.warmers():
-                warmer()
-        except OneCopyError as error:
-            if isinstance(error, UserCodeError):
-                log.error("%s\n%s", error, error.user_traceback.rstrip())
-            else:
-                log.error("%s", error)
-            raise SystemExit(Arbiter.APP_LOAD_ERROR) from None
-
-    def seal(self, arbiter: Arbiter) -> None:
-        """Seal the heap, once, and say what that gave."""
-        if self._sealed:
-            return
-        self._sealed = True
-        log = _log(arbiter)
-        _import_what_workers_need(arbiter)
-        _warn_of_threads(log)
-        loaded = [dataset for dataset in datasets.registered() if dataset.loaded]
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
-            report = heap.seal({dataset.name: dataset() for dataset in loaded})
-        for dataset in loaded:
-            if dataset.name in report.groups:  # a heap that was frozen only is not counted
-                dataset.record(report.groups[dataset.name])
-        for warning in said:
-            log.warning("%s", warning.message)
-        if report.immortal:
-            _tell(log, report)
-
-
-def _log(arbiter: Arbiter) -> Logger:
-    """The arbiter's logger, which is there from its set-up on."""
-    return cast("Logger", arbiter.log)
+def _log(arbiter: Arbiter) -> logging.Logger:
+    """The arbiter's logger, there from its set-up on; it has the methods of one of `logging`."""
+    return cast("logging.Logger", arbiter.log)
 
 
 def _import_what_workers_need(arbiter: Arbiter) -> None:
@@ -114,22 +64,16 @@ def _import_what_workers_need(arbiter: Arbiter) -> None:
         _log(arbiter).debug("Uvicorn could not be imported ahead: %s", error)
 
 
-def _warn_of_threads(log: Logger) -> None:
-    if threads := other_threads():
-        log.warning(
-            "These threads are not carried over into the workers: %s. What needs them stands still "
-            "there; start them in each worker (post_fork, or the lifespan of the app).",
-            ", ".join(threads),
-        )
+def _load(master: Master, arbiter: Arbiter) -> None:
+    """Load; exit if the user's code raises."""
+    if not master.load(_log(arbiter)):
+        raise SystemExit(Arbiter.APP_LOAD_ERROR)
 
 
-def _tell(log: Logger, report: heap.SealReport) -> None:
-    log.info(
-        "Sealed %s objects, %s, in %.2f s: the workers share one copy",
-        f"{report.objects:,}",
-        megabytes(report.bytes),
-        report.seconds,
-    )
+def _seal(master: Master, arbiter: Arbiter) -> None:
+    if not master.sealed:
+        _import_what_workers_need(arbiter)
+        master.seal(_log(arbiter))
 
 
 def _warn_of_settings(arbiter: Arbiter, preloads: bool) -> None:
@@ -157,7 +101,7 @@ def _install() -> None:
             f"onecopy.gunicorn does not fit Gunicorn {__version__}, whose arbiter has no "
             f"{' and no '.join(missing)}. Gunicorn 23 to 27 are known to work."
         )
-    master = _Master()
+    master = Master("post_fork, or the lifespan of the app")
     set_up, spawn_worker = Arbiter.setup, Arbiter.spawn_worker
 
     def setup(self: Arbiter, app: BaseApplication) -> None:
@@ -166,10 +110,10 @@ def _install() -> None:
         with rare_collections():
             set_up(self, app)
             _warn_of_settings(self, preloads)
-            master.load(self)
+            _load(master, self)
 
     def sealed_spawn_worker(self: Arbiter) -> int:
-        master.seal(self)
+        _seal(master, self)
         return spawn_worker(self)
 
     Arbiter.setup = setup
@@ -177,14 +121,14 @@ def _install() -> None:
     _seal_before_other_forks(master)
 
 
-def _seal_before_other_forks(master: _Master) -> None:
+def _seal_before_other_forks(master: Master) -> None:
     """Gunicorn 25 and later may fork a "dirty" arbiter before the first worker."""
     spawn = getattr(Arbiter, "spawn_dirty_arbiter", None)
     if spawn is None:
         return
 
     def sealed_spawn_dirty_arbiter(self: Arbiter) -> int | None:
-        master.seal(self)
+        _seal(master, self)
         return spawn(self)
 
     Arbiter.spawn_dirty_arbiter = sealed_spawn_dirty_arbiter

@@ -1,7 +1,6 @@
 """The Celery engine between a web tier and `onecopy worker`, with real brokers."""
 
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,9 +14,7 @@ from servers.redis import Redis
 
 class TestCeleryEngineWithRedis(EngineContract):
     @pytest.fixture
-    def connect(
-        self, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory
-    ) -> Iterator[Connect]:
+    def connect(self, redis_server: Redis, tmp_path_factory: pytest.TempPathFactory) -> Connect:
         folder = str(tmp_path_factory.mktemp("state"))
         app = app_of(f"celery+{redis_server.url}")
         app.conf.broker_transport_options = {"global_keyprefix": uuid.uuid4().hex}

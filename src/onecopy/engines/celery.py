@@ -101,7 +101,8 @@ class CeleryEngine:
         self._early.add(timer)
 
     async def _publish(self) -> None:
-        assert self._outbox is not None and self._publisher is not None
+        assert self._outbox is not None
+        assert self._publisher is not None
         from onecopy.engines.celery_publisher import Unpublished
 
         loop = asyncio.get_running_loop()

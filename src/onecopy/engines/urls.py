@@ -24,6 +24,13 @@ def own_engine(store: str, folder: str, *, bell: int | None = None) -> Engine:
     return LocalEngine(folder, bell=bell)
 
 
+def default_engine() -> str | None:
+    """Return the URL of the engine that this process has without naming any; None: the store's."""
+    from onecopy.engines.celery_app import SCHEME, given
+
+    return None if given() is None else f"{SCHEME}:"
+
+
 def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) -> Engine:
     """Return the engine that a URL names; `open` it before it is used.
 
@@ -32,6 +39,8 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
     `postgresql://user:password@host/database`          a PostgreSQL server: likewise
     `amqp://user:password@host/vhost`, `amqps://...`    RabbitMQ
     `kafka://host:port,host:port/topic`    Kafka
+    `celery+redis://...`, `celery+amqp://...`           Celery, with Redis or RabbitMQ
+    `celery:`   the Celery app that `OneCopy(celery=...)` was given
 
     own: the store's own engine. Raises OptionError: the URL names no engine.
     """
@@ -46,6 +55,8 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
             return _rabbitmq(url, own)
         case "kafka":
             return _kafka(url, own)
+        case scheme if scheme.partition("+")[0] == "celery":
+            return _celery(url, own)
         case other:  # Not the URL: a password may be in it.
             raise OptionError("engine", f"{other[:50]!r} is no engine; one would be local:")
 
@@ -84,6 +95,13 @@ def _kafka(url: str, own: Engine) -> Engine:
     except ModuleNotFoundError as error:
         raise _not_installed("confluent-kafka", "kafka") from error
     return KafkaEngine(url, own)
+
+
+def _celery(url: str, own: Engine) -> Engine:
+    from onecopy.engines.celery import CeleryEngine
+    from onecopy.engines.celery_app import app_of
+
+    return CeleryEngine(app_of(url), own)
 
 
 def _not_installed(package: str, extra: str) -> OptionError:

@@ -55,6 +55,14 @@ def settle(job: Job, outcome: Outcome, policy: RetryPolicy, now: float) -> Chang
     return Fail(token, describe(error), now + policy.delay(job.attempt))
 
 
+def tried_again(job: Job, outcome: Outcome, policy: RetryPolicy) -> bool:
+    """Whether another attempt follows on one that has ended by an error, as `settle` has it."""
+    error = outcome.error
+    if error is None or job.attempt >= job.max_attempts or isinstance(error, Failed):
+        return False
+    return isinstance(error, Retry) or policy.wants(error)
+
+
 def _succeed(token: str, result: str) -> Change:
     size = len(result)
     if size <= LARGEST_RESULT:

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from onecopy.engines import Engine
-from onecopy.engines.urls import open_engine, own_engine
+from onecopy.engines.urls import default_engine, open_engine, own_engine
 from onecopy.execution.distant_calls import DistantHosts, secret_here
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.state import state_folder
@@ -55,7 +55,7 @@ def new_runtime(*, bell: int | None = None) -> Runtime:
 
 def _new_engine(store: str, folder: str, bell: int | None) -> Engine:
     own = own_engine(store, folder, bell=bell)
-    url = os.environ.get(ENGINE)
+    url = os.environ.get(ENGINE) or default_engine()
     return open_engine(url, own, folder, bell=bell) if url else own
 
 

@@ -58,6 +58,12 @@ class WorkerName:
         return cls(_host(), os.getpid(), _started(os.getpid()) or "0", above)
 
     @classmethod
+    def of_child(cls, pid: int) -> "WorkerName":
+        """Return the name that a child of this process has, which tells of its end."""
+        above = (os.getpid(), _started(os.getpid()) or "0")
+        return cls(_host(), pid, _started(pid) or "0", above)
+
+    @classmethod
     def parse(cls, text: str) -> "WorkerName | None":
         """Return the name that was written as a text; None if it is of another form."""
         host, _, rest = text.partition("#")

@@ -30,6 +30,8 @@ class Attempt:
     """When its task began, by the monotonic clock; None while it waits."""
     over_at: float | None = None
     """When its task ended: nothing is left to interrupt."""
+    outcome: Outcome | None = None
+    """How it ended."""
     interrupt: JobInterrupted | None = None
     """What is raised in the task to end it."""
     coroutine: asyncio.Task[Outcome] | None = None

@@ -79,15 +79,16 @@ class Attempts:
             self._leave_to_others(job, task)
         return task not in self.passing_over.tasks
 
-    def start(self, job: Job) -> None:
-        """Take on the attempt of a job that was claimed."""
+    def start(self, job: Job) -> Attempt | None:
+        """Take on the attempt of a job that was claimed; None if its task is not known here."""
         task = self._tasks.get(job.task)
         if task is None:
             self._refuse(job)
-            return
+            return None
         self.passing_over.begin(job.task)
         attempt = self._of_jobs[job.id] = Attempt(job, task, self._record)
         self._put(attempt)
+        return attempt
 
     def run_call(self, job: Job, ended: Callable[[Outcome], None]) -> Attempt:
         """Run a task for a caller, before all jobs that wait; nothing is recorded."""
@@ -123,6 +124,7 @@ class Attempts:
             outcome = attempt.ended_by(attempt.interrupt or asyncio.CancelledError())
         else:
             outcome = coroutine.result()
+        attempt.outcome = outcome
         self._end(attempt)
         self._finish(attempt, outcome)
 

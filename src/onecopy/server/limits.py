@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onecopy.server.children import Worker
     from onecopy.server.generation import Generation
     from onecopy.server.run import Run
+    from onecopy.server.scoreboard import Scoreboard
 
 STACK_SIGNAL = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 """A worker answers this signal with the stacks of its threads (faulthandler)."""
@@ -96,29 +97,12 @@ class Limits:
         """Kill who runs an attempt over its time, or with more memory than it may have."""
         for worker in workers:
             if worker.doom is None:
-                worker.doom = self._over_time(worker) or self._over_memory(worker)
+                worker.doom = self._doom(worker)
                 if worker.doom is not None:
                     worker.signal(signal.SIGKILL)
 
-    def _over_time(self, worker: Worker) -> str | None:
-        deadline = self._run.scoreboard.deadline(worker.slot)
-        if deadline is None or time.time() <= deadline:
-            return None
-        return "killed: its task did not end when its time was over"
-
-    def _over_memory(self, worker: Worker) -> str | None:
-        from onecopy.heap._memory import memory
-
-        limit = self._run.scoreboard.memory_limit(worker.slot)
-        if limit is None or worker.pid is None:
-            return None
-        found = memory([worker.pid]).get(worker.pid)
-        if found is None or found.private_bytes <= limit:
-            return None
-        return (
-            f"killed: out of memory: {megabytes(found.private_bytes)} private of a "
-            f"{megabytes(limit)} limit"
-        )
+    def _doom(self, worker: Worker) -> str | None:
+        return None if worker.pid is None else doom(self._run.scoreboard, worker.slot, worker.pid)
 
     def _check_turns(self, workers: Iterable[Worker]) -> None:
         limit = self._run.settings.timeout
@@ -170,3 +154,30 @@ class Limits:
                 "lifespan or at the first request, is not shared: load it when the module is "
                 "imported or in an @shared.dataset, or start with --lifespan image."
             )
+
+
+def doom(scoreboard: Scoreboard, slot: int, pid: int) -> str | None:
+    """Return why a process that runs jobs is to be killed, as the word for its end; None if not."""
+    return _over_time(scoreboard, slot) or _over_memory(scoreboard, slot, pid)
+
+
+def _over_time(scoreboard: Scoreboard, slot: int) -> str | None:
+    deadline = scoreboard.deadline(slot)
+    if deadline is None or time.time() <= deadline:
+        return None
+    return "killed: its task did not end when its time was over"
+
+
+def _over_memory(scoreboard: Scoreboard, slot: int, pid: int) -> str | None:
+    from onecopy.heap._memory import memory
+
+    limit = scoreboard.memory_limit(slot)
+    if limit is None:
+        return None
+    found = memory([pid]).get(pid)
+    if found is None or found.private_bytes <= limit:
+        return None
+    return (
+        f"killed: out of memory: {megabytes(found.private_bytes)} private of a "
+        f"{megabytes(limit)} limit"
+    )

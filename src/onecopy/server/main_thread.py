@@ -12,6 +12,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from types import FrameType
 from typing import Final
 
@@ -59,18 +60,27 @@ class MainThread:
 
     def run(self) -> None:
         """Run attempts until the line is closed."""
-        while (attempt := self._line.take()) is not None:
-            self.attempt = attempt
-            self._begin(attempt)
-            outcome = self._run(attempt)
-            self._armed = False
-            if os.getpid() != self._pid:
-                # The task has forked, and this is the child: the attempt is the parent's.
-                os._exit(0)
-            self._end(attempt)
-            self._tidy()
-            self.attempt = None
-            self._hand_over(attempt, outcome)
+        while self.turn() is not None:
+            pass
+
+    def turn(self) -> Attempt | None:
+        """Wait for an attempt in line, run it and return it; None for a `close`."""
+        attempt = self._line.take()
+        if attempt is None:
+            return None
+        self.attempt = attempt
+        self._begin(attempt)
+        # In a context of its own: whoever comes after it is not in that of the job.
+        attempt.outcome = outcome = copy_context().run(self._run, attempt)
+        self._armed = False
+        if os.getpid() != self._pid:
+            # The task has forked, and this is the child: the attempt is the parent's.
+            os._exit(0)
+        self._end(attempt)
+        self._tidy()
+        self.attempt = None
+        self._hand_over(attempt, outcome)
+        return attempt
 
     def close(self) -> None:
         """Let `run` return, once it has run what is in line."""
