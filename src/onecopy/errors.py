@@ -16,6 +16,7 @@
     │   ├── QueueIsFull                 its queue has as many jobs as it may
     │   ├── StoreUnavailable            the store cannot be reached or cannot write
     │   ├── IdempotencyMismatch         its key belongs to another request
+    │   ├── TransactionUnusable         it cannot be part of the transaction that it was to be in
     │   ├── CallbackRefused             a URL that may not be called back
     │   ├── NoWorker                    no worker is there to take a call
     │   └── Busy                        every worker has as many calls as it may
@@ -287,6 +288,20 @@ class IdempotencyMismatch(NotAccepted):
 
     def __str__(self) -> str:
         return f"the idempotency key {self.key!r} belongs to another request: take a new one"
+
+
+class TransactionUnusable(NotAccepted, ValueError):
+    """A job cannot be submitted in a transaction of the caller's own.
+
+    reason: why not, and what to do.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the job cannot be submitted with this connection: {self.reason}"
 
 
 class CallbackRefused(NotAccepted, ValueError):

@@ -80,6 +80,10 @@ class PostgresAddress:
             raise OptionError(option, f"{shown} is no URL of PostgreSQL: {reason}") from None
         return cls(name=shown, parameters=parameters, schema=schema, connections=int(connections))
 
+    def channel(self, what: str) -> str:
+        """Return the name of a channel of notifications: each schema has its own."""
+        return f"onecopy_{self.schema}_{what}"
+
     def reason(self, error: BaseException) -> str:
         """Say what is wrong, and what to do."""
         cause = " ".join(str(error).split()) or type(error).__name__

@@ -22,7 +22,7 @@ from onecopy.jobs import Job
 from onecopy.postgres_address import PostgresAddress
 from onecopy.postgres_connection import Connection, connect, cut
 
-RINGS: Final = "rings"
+_RINGS: Final = "rings"
 _CHANGES: Final = "changes"
 _LONGEST: Final = 7900
 """Bytes of a notification: the server takes fewer than 8,000."""
@@ -37,11 +37,6 @@ _NOTIFY: Final = b"SELECT pg_notify(%s, word) FROM unnest(%s::text[]) AS words (
 _logger = logging.getLogger("onecopy.engine")
 
 
-def channel(address: PostgresAddress, what: str) -> str:
-    """Return the name of a channel: each schema has its own."""
-    return f"onecopy_{address.schema}_{what}"
-
-
 class PostgresEngine:
     """Wakes the processes that listen to one schema of a database."""
 
@@ -49,11 +44,11 @@ class PostgresEngine:
         """Take an address; own: the store's own engine, by which changes are told, if not by it."""
         self.address = address
         self._own = own
-        self._channels = {what: channel(address, what) for what in (RINGS, _CHANGES)}
+        self._channels = {what: address.channel(what) for what in (_RINGS, _CHANGES)}
         self._presence = Presence(f"the engine {address.name}")
         self._task: asyncio.Task[None] | None = None
         self._wake, self._sent = asyncio.Event(), asyncio.Event()
-        self._was_connected = False
+        self._was_lost = False
         self._wanted: set[str] = set()
         self._to_ring: set[str] = set()
         self._to_tell: dict[str, None] = {}
@@ -106,7 +101,7 @@ class PostgresEngine:
     ) -> Sequence[Rung] | None:
         """Wait until one of the queues was rung since the last wait."""
         self._queues.update(queues)
-        self._want(RINGS)
+        self._want(_RINGS)
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._rung.isdisjoint(queues):
@@ -173,11 +168,11 @@ class PostgresEngine:
                 await self._listen(connection, self._wanted - listening)
                 listening |= self._wanted
                 await self._send(connection)
-                self._was_connected = True
                 await self._woken(connection)
         except (Error, OSError) as error:
             self._presence.gone("notifications", self.address.reason(error))
         finally:
+            self._was_lost = True
             connection.pgconn.finish()
 
     async def _woken(self, connection: Connection) -> None:
@@ -198,7 +193,7 @@ class PostgresEngine:
     async def _listen(self, connection: Connection, wanted: Iterable[str]) -> None:
         for what in wanted:
             await self._execute(connection, f'LISTEN "{self._channels[what]}"'.encode())
-            if what == RINGS and self._was_connected:  # What was rung meanwhile was not heard.
+            if what == _RINGS and self._was_lost:  # What was rung meanwhile was not heard.
                 self._rung.update(self._queues)
                 self._bell.set()
 
@@ -208,7 +203,7 @@ class PostgresEngine:
             jobs, self._to_tell = self._to_tell, {}
             words = [queue for queue in queues if len(queue.encode()) < _LONGEST]
             if words:
-                await self._execute(connection, _NOTIFY, self._channels[RINGS], words)
+                await self._execute(connection, _NOTIFY, self._channels[_RINGS], words)
             words = ["\n".join(some) for some in batched(jobs, _TOLD_AT_ONCE)]
             if words:
                 await self._execute(connection, _NOTIFY, self._channels[_CHANGES], words)
@@ -225,7 +220,7 @@ class PostgresEngine:
         self._hear(notify.channel, notify.payload)
 
     def _hear(self, name: str, payload: str) -> None:
-        if name == self._channels[RINGS]:
+        if name == self._channels[_RINGS]:
             if payload in self._queues:
                 self._rung.add(payload)
                 self._bell.set()

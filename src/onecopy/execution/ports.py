@@ -31,6 +31,18 @@ class Runtime(Protocol):
         """Record jobs, all or none, durable once it returns; as `Store.accept`."""
         ...
 
+    async def accept_in(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """Record jobs in a transaction of the caller's own. Raises CannotJoin too."""
+        ...
+
+    def accept_in_sync(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """As `accept_in`, by a connection that blocks; from any thread."""
+        ...
+
     async def job(self, job: str) -> Job | None:
         """Return a job as it is now; None if there is none."""
         ...

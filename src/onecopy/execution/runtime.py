@@ -13,7 +13,7 @@ from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call
 from onecopy.execution.queue_times import QueueTimes
 from onecopy.jobs import Cancel, Change, Event, Job, NotAllowed
-from onecopy.stores import Store, change_one
+from onecopy.stores import Store, change_one, joinable
 
 _SOON: Final = 1.0
 """Seconds after which a worker that nobody rang looks by itself."""
@@ -66,6 +66,18 @@ class Runtime:
         new = zip(jobs, accepted, strict=True)
         await self._ring_for(job for asked, job in new if job.id == asked.id)
         return accepted
+
+    async def accept_in(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """Record jobs in a transaction of the caller's own; raises as the port says."""
+        return await joinable(self.store).accept_in(connection, jobs, max_queued=max_queued)
+
+    def accept_in_sync(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """Record jobs by a connection that blocks; raises as the port says."""
+        return joinable(self.store).accept_in_sync(connection, jobs, max_queued=max_queued)
 
     async def job(self, job: str) -> Job | None:
         """Return a job as it is now; None if there is none."""

@@ -13,6 +13,7 @@ urls.py         a store by its URL
 """
 
 from onecopy.stores.base import (
+    CannotJoin,
     Filter,
     IdempotencyConflict,
     QueueFull,
@@ -20,10 +21,12 @@ from onecopy.stores.base import (
     Store,
     Unavailable,
     change_one,
+    joinable,
 )
 from onecopy.stores.deliveries import Deliveries, DeliveryFilter
 
 __all__ = [
+    "CannotJoin",
     "Deliveries",
     "DeliveryFilter",
     "Filter",
@@ -33,4 +36,5 @@ __all__ = [
     "Store",
     "Unavailable",
     "change_one",
+    "joinable",
 ]

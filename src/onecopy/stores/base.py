@@ -7,7 +7,7 @@ Times are seconds since 1970; the caller says what time it is, so that tests can
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from onecopy.jobs import Change, Event, Job, NotAllowed, Status
 from onecopy.stores.deliveries import Deliveries
@@ -15,6 +15,10 @@ from onecopy.stores.deliveries import Deliveries
 
 class Unavailable(Exception):
     """The store cannot be reached or cannot write now; nothing of the call has happened."""
+
+
+class CannotJoin(Exception):
+    """Jobs cannot be recorded in a transaction of the caller's; the message says why."""
 
 
 class QueueFull(Exception):
@@ -190,6 +194,31 @@ class Store(Protocol):
         Their final deliveries go with them.
         """
         ...
+
+
+@runtime_checkable
+class Joinable(Protocol):
+    """A store that records jobs in a transaction of the caller's own."""
+
+    async def accept_in(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """As `Store.accept`; they are there once the caller commits. Raises CannotJoin."""
+        ...
+
+    def accept_in_sync(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """As `accept_in`, by a connection that blocks."""
+        ...
+
+
+def joinable(store: Store) -> Joinable:
+    """Return a store that records jobs in the caller's transaction. Raises CannotJoin."""
+    if isinstance(store, Joinable):
+        return store
+    words = "the store is not in the caller's database: only PostgreSQL's is (ONECOPY_STORE)"
+    raise CannotJoin(words)
 
 
 async def change_one(store: Store, job: str, change: Change, *, now: float) -> Job:

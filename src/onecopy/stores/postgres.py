@@ -7,6 +7,7 @@ postgres_schema.py       the schema: made, migrated, checked
 postgres_tables.py       its tables, and how each version came out of the one before
 postgres_rows.py         jobs and events as rows
 postgres_accept.py       accepting: one statement
+postgres_joining.py      accepting in a transaction of the user's own
 postgres_claims.py       which jobs are to be claimed next: one statement
 postgres_queries.py      what else is asked of the tables
 postgres_figures.py      counts and times, kept with each change
@@ -21,6 +22,7 @@ from typing import Final
 from onecopy.jobs import Change, Event, Job, NotAllowed
 from onecopy.postgres_address import PostgresAddress
 from onecopy.stores import postgres_accept as accepting
+from onecopy.stores import postgres_joining as joining
 from onecopy.stores import postgres_queries as queries
 from onecopy.stores.base import Filter, Stats
 from onecopy.stores.postgres_claims import next_due
@@ -65,6 +67,18 @@ class PostgresStore:
         if accepting.is_simple(wish):
             return await self._here().accepts.ask(wish)
         return await self._database.write(lambda link: accepting.accept(link, wish))
+
+    async def accept_in(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """Record jobs in a transaction of the caller's. Raises CannotJoin."""
+        return await joining.accept_in(connection, self._database.address, jobs, max_queued)
+
+    def accept_in_sync(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """Record jobs in a transaction of the caller's, by a connection that blocks."""
+        return joining.accept_in_sync(connection, self._database.address, jobs, max_queued)
 
     async def claim(
         self,

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from onecopy.jobs import Job
 from onecopy.stores.base import IdempotencyConflict, QueueFull
-from onecopy.stores.postgres_database import Again, Link
+from onecopy.stores.postgres_database import Again, Asking
 from onecopy.stores.postgres_figures import queued
 from onecopy.stores.postgres_rows import COLUMNS, columns_of, job_of, new_row
 
@@ -91,7 +91,7 @@ def is_simple(wish: Wish) -> bool:
 
 
 async def accept_simple(
-    link: Link, wishes: Sequence[Wish]
+    link: Asking, wishes: Sequence[Wish]
 ) -> list[list[Job] | IdempotencyConflict]:
     """Grant simple wishes, in one statement; it may be repeated."""
     jobs = {job.id: job for wish in wishes for job in wish.jobs}
@@ -114,7 +114,7 @@ def _answer(wish: Wish, known: Known) -> list[Job] | IdempotencyConflict:
     return [first for first in firsts if first is not None]
 
 
-async def accept(link: Link, wish: Wish) -> list[Job]:
+async def accept(link: Asking, wish: Wish) -> list[Job]:
     """Grant a wish, in a transaction. Raises QueueFull, IdempotencyConflict, Again."""
     if wish.max_queued is not None:
         await _wait_for_bound(link, wish.jobs, wish.max_queued)
@@ -134,7 +134,7 @@ async def accept(link: Link, wish: Wish) -> list[Job]:
     return answer
 
 
-async def _insert(link: Link, jobs: Iterable[Job]) -> set[str]:
+async def _insert(link: Asking, jobs: Iterable[Job]) -> set[str]:
     """Record those jobs that are not on record, and return their ids."""
     rows = [new_row(job) for job in jobs]
     if not rows:
@@ -142,7 +142,7 @@ async def _insert(link: Link, jobs: Iterable[Job]) -> set[str]:
     return {id for (id,) in await link.rows(_INSERT, *columns_of(rows))}  # noqa: A001
 
 
-async def on_record(link: Link, jobs: Sequence[Job]) -> Known:
+async def on_record(link: Asking, jobs: Sequence[Job]) -> Known:
     """Return what is on record of the ids and idempotency keys of jobs."""
     if not jobs:
         return Known([])
@@ -152,7 +152,7 @@ async def on_record(link: Link, jobs: Sequence[Job]) -> Known:
     return Known(job_of(row) for row in rows)
 
 
-async def _wait_for_bound(link: Link, jobs: Sequence[Job], max_queued: int) -> None:
+async def _wait_for_bound(link: Asking, jobs: Sequence[Job], max_queued: int) -> None:
     """Go one after the other, where a queue is near its bound."""
     counts = await queued(link, [*{job.queue for job in jobs}])
     near = [queue for queue in _wanted(jobs) if counts.get(queue, 0) + _FAR > max_queued]
@@ -160,7 +160,7 @@ async def _wait_for_bound(link: Link, jobs: Sequence[Job], max_queued: int) -> N
         await link.rows(_BOUND, sorted(near))
 
 
-async def _must_have_room(link: Link, jobs: Iterable[Job], max_queued: int) -> None:
+async def _must_have_room(link: Asking, jobs: Iterable[Job], max_queued: int) -> None:
     wanted = _wanted(jobs)
     counts = await queued(link, [*wanted])
     for queue, count in wanted.items():

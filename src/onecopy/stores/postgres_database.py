@@ -9,7 +9,7 @@ import os
 import random
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import psycopg
 from psycopg import errors
@@ -33,6 +33,14 @@ class Again(Exception):
 
 class _Uncertain(Exception):
     """The connection was cut while a transaction was committed."""
+
+
+class Asking(Protocol):
+    """What can be asked: a link, or a connection of the user's own."""
+
+    async def rows(self, query: str, *values: object) -> list[Row]:
+        """Return what a query finds."""
+        ...
 
 
 class Link:

@@ -6,7 +6,7 @@ from typing import Final
 from onecopy.stores.base import Stats
 from onecopy.stores.figures import SUMS, Sums, stats_of
 from onecopy.stores.postgres_claims import OLDEST
-from onecopy.stores.postgres_database import Link
+from onecopy.stores.postgres_database import Asking, Link
 from onecopy.stores.postgres_rows import columns_of
 
 _ADD: Final = (
@@ -31,7 +31,7 @@ async def add(link: Link, sums: Sums) -> None:
         await link.do(_ADD, *columns_of(rows))
 
 
-async def queued(link: Link, queues: Sequence[str]) -> dict[str, int]:
+async def queued(link: Asking, queues: Sequence[str]) -> dict[str, int]:
     """Return how many jobs are queued in some queues."""
     return dict(await link.rows(_QUEUED, [*queues]))
 

@@ -117,7 +117,8 @@ class SendingOptions(TypedDict, total=False):
     delay: seconds until it is due. run_at: when it is due (with a time zone). idempotency_key: a
     second job of the task with the same key is not made: the first is returned. timeout: seconds
     that a call may take. callback_url: is told how the job ended, as `callbacks` are. The others as
-    in `@shared.task(...)`.
+    in `@shared.task(...)`. connection: of psycopg or SQLAlchemy to the store's own database: the
+    job is there once its transaction is committed, and workers hear of it then.
     """
 
     delay: Seconds
@@ -130,6 +131,7 @@ class SendingOptions(TypedDict, total=False):
     timeout: Seconds | None
     traceparent: str
     callback_url: str
+    connection: object
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +143,7 @@ class Sending:
     idempotency_key: str | None = None
     traceparent: str | None = None
     callback_url: str | None = None
+    connection: object = None
 
     def due_at(self, now: float) -> float:
         """Return when the job is due, in seconds since 1970."""
@@ -183,8 +186,11 @@ def _sending(check: "_Check", sending: Sending, given: SendingOptions) -> Sendin
         if not 0 < len(key) <= 255 or not key.isprintable():
             raise check.fault("idempotency_key is 1 to 255 printable characters")
         sending = replace(sending, idempotency_key=key)
-    if "traceparent" in given:
-        sending = replace(sending, traceparent=given["traceparent"])
+    sending = replace(
+        sending,
+        traceparent=given.get("traceparent", sending.traceparent),
+        connection=given.get("connection", sending.connection),
+    )
     if "callback_url" in given:
         sending = replace(sending, callback_url=read_url(given["callback_url"]).url)
     return sending

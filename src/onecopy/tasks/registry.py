@@ -10,10 +10,12 @@ from onecopy.errors import (
     QueueIsFull,
     StoreUnavailable,
     TaskExists,
+    TransactionUnusable,
 )
+from onecopy.execution.background import finish
 from onecopy.execution.ports import Runtime, RuntimeSource
 from onecopy.jobs import Change, Event, Job
-from onecopy.stores import IdempotencyConflict, QueueFull, Unavailable
+from onecopy.stores import CannotJoin, IdempotencyConflict, QueueFull, Unavailable
 from onecopy.webhooks.callbacks import Callbacks
 
 if TYPE_CHECKING:
@@ -67,14 +69,28 @@ class Tasks:
 
         Raises QueueIsFull, StoreUnavailable, IdempotencyMismatch.
         """
-        try:
-            with store_errors():
-                runtime = await self.runtime()
-                return await runtime.accept(jobs, max_queued=max_queued)
-        except QueueFull as error:
-            raise QueueIsFull(jobs[0].queue) from error
-        except IdempotencyConflict as error:
-            raise IdempotencyMismatch(jobs[0].idempotency_key or "") from error
+        with store_errors(), _refusals(jobs):
+            runtime = await self.runtime()
+            return await runtime.accept(jobs, max_queued=max_queued)
+
+    async def accept_in(
+        self, connection: object, jobs: Sequence[Job], max_queued: int | None
+    ) -> list[Job]:
+        """Send jobs in a transaction of the caller's; raises as `accept`, and TransactionUnusable.
+
+        What that transaction itself fails with is raised as it is.
+        """
+        with store_errors(), _refusals(jobs):
+            runtime = await self.runtime()
+            return await runtime.accept_in(connection, jobs, max_queued=max_queued)
+
+    def accept_in_sync(
+        self, connection: object, jobs: Sequence[Job], max_queued: int | None
+    ) -> list[Job]:
+        """Send jobs in a transaction of the caller's, in its thread; raises as `accept_in`."""
+        with store_errors(), _refusals(jobs):
+            runtime = finish(_awaited(self.runtime))
+            return runtime.accept_in_sync(connection, jobs, max_queued=max_queued)
 
     async def job(self, job: str) -> Job:
         """Return a job as it is now. Raises JobNotFound, StoreUnavailable."""
@@ -117,6 +133,23 @@ class Tasks:
         """Return the runtime, open. Raises StoreUnavailable."""
         with store_errors():
             return await self.runtime()
+
+
+async def _awaited(source: RuntimeSource) -> Runtime:
+    return await source()
+
+
+@contextmanager
+def _refusals(jobs: Sequence[Job]) -> Generator[None]:
+    """Turn what stores refuse to accept into errors of the one tree."""
+    try:
+        yield
+    except QueueFull as error:
+        raise QueueIsFull(jobs[0].queue) from error
+    except IdempotencyConflict as error:
+        raise IdempotencyMismatch(jobs[0].idempotency_key or "") from error
+    except CannotJoin as error:
+        raise TransactionUnusable(str(error)) from error
 
 
 @contextmanager

@@ -36,14 +36,23 @@ class Sender[R]:
         """Submit a job; it is durable once this returns.
 
         Raises ArgumentsInvalid, QueueIsFull, StoreUnavailable, IdempotencyMismatch; with a
-        `callback_url` CallbackRefused, WebhooksNotInstalled.
+        `callback_url` CallbackRefused, WebhooksNotInstalled; with a `connection`
+        TransactionUnusable, and what its transaction fails with.
         """
         [job] = await self.accept([self.job(self.signature.encode(args, kwargs))])
         return self.handle(job)
 
     def submit_sync(self, *args: Any, **kwargs: Any) -> JobHandle[R]:  # noqa: ANN401
         """Submit a job where there is no event loop."""
-        return finish(self.submit(*args, **kwargs))
+        if self.sending.connection is None:
+            return finish(self.submit(*args, **kwargs))
+        return self._submit_in_sync(self.job(self.signature.encode(args, kwargs)))
+
+    def _submit_in_sync(self, job: Job) -> JobHandle[R]:
+        """Use a connection in the thread that it belongs to."""
+        finish(self._check_callback())
+        [job] = self.tasks.accept_in_sync(self.sending.connection, [job], self.options.max_queued)
+        return self.handle(job)
 
     async def submit_many(
         self, calls: Iterable[tuple[object, ...] | Mapping[str, object]]
@@ -109,9 +118,15 @@ class Sender[R]:
 
     async def accept(self, jobs: list[Job]) -> list[Job]:
         """Send jobs that `job` has made; raises as `submit`."""
+        await self._check_callback()
+        if self.sending.connection is not None:
+            connection = self.sending.connection
+            return await self.tasks.accept_in(connection, jobs, self.options.max_queued)
+        return await self.tasks.accept(jobs, self.options.max_queued)
+
+    async def _check_callback(self) -> None:
         if self.sending.callback_url is not None:
             await self.tasks.callbacks.check_given(self.sending.callback_url)
-        return await self.tasks.accept(jobs, self.options.max_queued)
 
     def _callbacks(self) -> tuple[str, ...]:
         urls = (*self.tasks.callbacks.urls, *self.options.callbacks)

@@ -27,7 +27,7 @@ from onecopy.execution.events import Following, Listener, events_of
 from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call, Runtime
 from onecopy.jobs import Advance, Cancel, Change, Event, Expire, Job, Progress, Release, new_id
-from onecopy.stores import Store, change_one
+from onecopy.stores import Store, change_one, joinable
 from onecopy.stores.memory import MemoryStore
 from onecopy.tasks import JobContext, Task, Tasks, prepare
 
@@ -100,6 +100,18 @@ class MemoryRuntime:
         await self.run_async()
         now = {job.id: job for job in await self.store.get([job.id for job in accepted])}
         return [now[job.id] for job in accepted]
+
+    async def accept_in(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """Refuse: there is no database."""
+        return await joinable(self.store).accept_in(connection, jobs, max_queued=max_queued)
+
+    def accept_in_sync(
+        self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
+    ) -> list[Job]:
+        """Refuse: there is no database."""
+        return joinable(self.store).accept_in_sync(connection, jobs, max_queued=max_queued)
 
     async def job(self, job: str) -> Job | None:
         """Return a job as it is now; None if there is none."""
