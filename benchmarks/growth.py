@@ -1,7 +1,8 @@
 """What a claim and an acceptance cost as the queue grows; and how many jobs a store records.
 
-`python -m benchmarks.growth`: queues of 10 thousand, 1 million and 10 million jobs; the longest
-takes minutes to fill and 5 GB of disk. In each, a round is: accept a job, claim one, finish it,
+`python -m benchmarks.growth`: queues of 10 thousand, 1 million and 10 million jobs, the longest
+with 5 GB of disk. Their first jobs are accepted, the others are copies of these, written by SQL. In
+each, a round is: accept a job, claim one, finish it,
 one at a time. The rounds of all lengths are measured in turns, in one run, because the machine's
 own pace changes while it lasts.
 Aim: the longest queue takes at most 1.5 times as long as the shortest.
@@ -14,10 +15,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -35,7 +37,8 @@ LENGTHS: Final = (10_000, 1_000_000, 10_000_000)
 BYTES_OF_A_JOB: Final = 500  # of disk, roughly
 ROUNDS: Final = 20  # turns of all sizes
 IN_A_ROUND: Final = 50  # jobs
-AT_ONCE: Final = 5_000  # jobs in a call that fills a queue
+MODELS: Final = 30  # jobs that are accepted, and then copied
+AT_ONCE: Final = 100_000  # jobs in a transaction that fills a queue
 CALLERS: Final = (1, 8, 32, 128)
 
 type Synchronous = Literal["full", "normal"]
@@ -75,10 +78,9 @@ class Queue:
     finish: list[float] = field(default_factory=list[float])
 
     async def fill(self) -> None:
-        """Accept jobs until the queue has its length; a tenth of them are not due yet."""
-        for start in track(range(0, self.length, AT_ONCE), f"{self.length:,} jobs"):
-            numbers = range(start, min(start + AT_ONCE, self.length))
-            await self.store.accept([_delayed(number) for number in numbers])
+        """Let the queue have its length; a tenth of the jobs are not due yet."""
+        await self.store.accept([_delayed(number) for number in range(MODELS)])
+        await asyncio.to_thread(_copy_models, self.file, self.length)
 
     async def turn(self) -> None:
         """Accept, claim and finish some jobs, one at a time."""
@@ -103,6 +105,39 @@ class Queue:
             "finish_ms": median(self.finish),
             "bytes": self.file.stat().st_size,
         }
+
+
+def _copy_models(file: Path, length: int) -> None:
+    """Write copies of a queue's first jobs, until it has its length."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        models = connection.execute("SELECT * FROM jobs ORDER BY seq").fetchall()
+        for start in track(range(MODELS, length, AT_ONCE), f"{length:,} jobs"):
+            connection.execute("BEGIN IMMEDIATE")
+            numbers = range(start, min(start + AT_ONCE, length))
+            places = ", ".join("?" * len(models[0]))
+            connection.executemany(
+                f"INSERT INTO jobs VALUES ({places})", (_copy(models, number) for number in numbers)
+            )
+            connection.execute(_COPY_EVENTS, (numbers[0],))
+            connection.execute("COMMIT")
+        connection.execute(_COUNT)
+
+
+_COPY_EVENTS: Final = f"""
+INSERT INTO events SELECT jobs.seq, number, at, kind, data
+FROM jobs CROSS JOIN events ON events.job = 1 + (jobs.seq - 1) % {MODELS} WHERE jobs.seq > ?
+"""
+_COUNT: Final = """
+UPDATE figures SET queued = (SELECT count(*) FROM jobs WHERE jobs.task = figures.task)
+"""
+
+
+def _copy(models: Sequence[tuple[Any, ...]], number: int) -> tuple[Any, ...]:
+    """Return the row of a job that is like one of these but for its id, which is in it twice."""
+    _, known, *columns, packed = models[number % MODELS]
+    id_ = f"{number:024x}"
+    return number + 1, id_, *columns, packed.replace(known.encode(), id_.encode(), 1)
 
 
 def _delayed(number: int) -> Job:
