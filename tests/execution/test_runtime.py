@@ -109,3 +109,24 @@ def test_a_job_that_is_deleted_while_somebody_waits(tmp_path: Path) -> None:
             await waiting
 
     _run(tmp_path, scenario)
+
+
+def test_who_waits_for_what_was_just_accepted_needs_no_look(tmp_path: Path) -> None:
+    async def scenario(runtime: Runtime, store: Counting) -> None:
+        (first,) = await runtime.accept([_job()])
+        waiting = asyncio.create_task(runtime.wait(first.id, None))
+        await asyncio.sleep(0.1)
+        await runtime.cancel(first.id)
+        assert (await waiting).status == "cancelled"  # so words are heard
+
+        (job, ended) = await runtime.accept([_job(), _job()])
+        before = store.asked
+        waiting = asyncio.create_task(runtime.wait(job.id, None))
+        await asyncio.sleep(0)
+        assert store.asked == before
+        await runtime.cancel(ended.id)
+        await runtime.cancel(job.id)
+        assert (await waiting).status == "cancelled"
+        assert (await runtime.wait(ended.id, 20)).status == "cancelled"
+
+    _run(tmp_path, scenario)

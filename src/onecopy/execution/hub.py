@@ -27,6 +27,8 @@ _RETRY: Final = 0.5
 """Seconds until the store, or the engine, is tried again."""
 _LINGER: Final = 10.0
 """Seconds for which changes are heard of when nobody follows a job any more."""
+_MOST_FRESH: Final = 1000
+"""Jobs that are known to be as they were accepted; those before need a look."""
 _TOLD_AT_ONCE: Final = 200
 """Listeners that are told before the event loop does something else."""
 
@@ -94,6 +96,9 @@ class Hub:
         self._places = Places()
         self._news: set[str] = set()
         self._behind: Groups = {}
+        self._hears = False
+        """Whether changes are heard of: a word has come, and the engine has not failed since."""
+        self._fresh: dict[str, None] = {}
         self._wake = asyncio.Event()
         self._looked_again_at = 0.0
         self._work: list[asyncio.Task[None]] = []
@@ -123,6 +128,20 @@ class Hub:
         self._places.add(place, self._now())
         self._ensure_work()
         return place
+
+    def expect(self, jobs: Iterable[str]) -> None:
+        """Note jobs that are about to be accepted: whatever happens to them is yet to be heard."""
+        if self._hears:
+            self._fresh.update(dict.fromkeys(jobs))
+            while len(self._fresh) > _MOST_FRESH:
+                del self._fresh[next(iter(self._fresh))]
+
+    def is_fresh(self, job: str) -> bool:
+        """Whether nothing was heard of a job since it was expected; to be asked once."""
+        if job not in self._fresh:
+            return False
+        del self._fresh[job]
+        return True
 
     def catch_up(self, place: Place) -> None:
         """Give a listener a page of its own in the next round."""
@@ -160,12 +179,15 @@ class Hub:
         while True:
             try:
                 async for job in self._changes():
+                    self._hears = True
+                    self._fresh.pop(job, None)
                     if job in self._places:
                         self._news.add(job)
                         self._wake.set()
             except Exception as error:
                 # Without it every look is late, which is no reason to fail.
                 _logger.warning("changes of jobs are not heard of: %s", error)
+            self._deaf()
             await asyncio.sleep(_RETRY)
 
     async def _go_round(self) -> None:
@@ -200,8 +222,13 @@ class Hub:
             return self._now() + self._linger
         return max(looked_at + self._patience, self._looked_again_at + self._pace)
 
+    def _deaf(self) -> None:
+        self._hears = False
+        self._fresh.clear()
+
     def _rest(self) -> None:
         """Hear of nothing until somebody follows a job again."""
+        self._deaf()
         for task in self._work[1:]:
             task.cancel()
         self._work = []

@@ -62,6 +62,7 @@ class Runtime:
 
         Raises QueueFull, IdempotencyConflict, Unavailable, as `Store.accept` does.
         """
+        self._hub.expect(job.id for job in jobs)
         accepted = await self.store.accept(jobs, max_queued=max_queued)
         new = zip(jobs, accepted, strict=True)
         await self._ring_for(job for asked, job in new if job.id == asked.id)
@@ -125,19 +126,24 @@ class Runtime:
         # Before the first look, so that no end in between is missed.
         place = self._hub.follow_end(job, end)
         try:
-            found = await self.job(job)
-            if found is None:
-                raise KeyError(job)
-            if found.final:
-                return found
-            place.number = found.version
+            if not self._hub.is_fresh(job):
+                found = await self._found(job)
+                if found.final:
+                    return found
+                place.number = found.version
             try:
                 async with asyncio.timeout(seconds):
                     return await end.future
             except TimeoutError:
-                return await self.job(job) or found
+                return await self._found(job)
         finally:
             place.stop()
+
+    async def _found(self, job: str) -> Job:
+        found = await self.job(job)
+        if found is None:
+            raise KeyError(job)
+        return found
 
     def events(self, job: str, after: int = -1) -> AsyncGenerator[Event]:
         """Yield the events of a job with numbers over one, until it has ended; as the port says."""
