@@ -270,7 +270,7 @@ class Expire(Struct, frozen=True, gc=False):
 class Requeue(Struct, frozen=True, gc=False):
     """Run a failed or cancelled job again, by hand: all its attempts anew.
 
-    Or have a queued job wait no longer that was accepted by a clock that has since been set back.
+    Or have a queued job wait no longer for a clock that has since been set back.
     """
 
 
@@ -371,15 +371,25 @@ def _expire(job: Job, now: float) -> Job:
     return _end(job, "failed", now, failure=failure)
 
 
-def accepted_ahead(job: Job, now: float) -> bool:
-    """Whether a queued job waits for the clock, which was set back, to be where it was."""
-    delay = job.due_at - job.created_at
-    return job.status == "queued" and delay >= 0 and now + delay < job.created_at
+def waits_for_clock(job: Job, now: float) -> bool:
+    """Whether a queued job waits for the clock, which was set back, to be where it was.
+
+    It was accepted, or tried, at a time that is yet to come.
+    """
+    return job.status == "queued" and 0 <= _delay(job) < _delayed_since(job) - now
+
+
+def _delayed_since(job: Job) -> float:
+    return job.created_at if job.started_at is None else job.started_at
+
+
+def _delay(job: Job) -> float:
+    return job.due_at - _delayed_since(job)
 
 
 def _requeue(job: Job, now: float) -> Job:
-    if accepted_ahead(job, now):
-        return replace(job, due_at=now + job.due_at - job.created_at, version=job.version + 1)
+    if waits_for_clock(job, now):
+        return replace(job, due_at=now + _delay(job), version=job.version + 1)
     if job.status not in ("failed", "cancelled"):
         raise NotAllowed(f"job {job.id} is {job.status}: only failed or cancelled jobs run again")
     return replace(_queued(job, now), attempt=0, finished_at=None, expires_at=None, failure=None)

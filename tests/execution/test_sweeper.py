@@ -21,6 +21,7 @@ from onecopy.execution.policy import RetryPolicy
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.sweeper import LEASE, Sweeper, mark_of
 from onecopy.jobs import Cancelled, Fail, Failure, Job, Lease, Progress, Succeed, new_id
+from onecopy.stores import change_one
 from onecopy.stores.memory import MemoryStore
 
 GONE = str(replace(WorkerName.own(), started="1"))
@@ -193,6 +194,30 @@ async def _running_at(store: MemoryStore, at: float) -> Job:
         str(WorkerName.own()), ["default"], now=at, until=at + LEASE, limit=1
     )
     return claimed
+
+
+def test_a_retry_does_not_wait_for_a_clock_that_was_set_back(tmp_path: Path) -> None:
+    async def scenario(sweeper: Sweeper, store: MemoryStore) -> None:
+        accepted, late = 1_800_000_000.0, 1_800_003_600.0
+        job = Job(
+            id=new_id(),
+            task="t",
+            arguments="{}",
+            created_at=accepted,
+            due_at=accepted,
+            max_attempts=2,
+        )
+        await store.accept([job])
+        (running,) = await store.claim("w", ["default"], now=late, until=late + 30)
+        assert running.lease is not None
+        failed = Fail(running.lease.token, Failure("ValueError", ""), late + 60.0)
+        await change_one(store, job.id, failed, now=late + 5)
+        await sweeper.sweep(late + 6)
+        for seconds in (0.0, 1.0):
+            await sweeper.sweep(accepted + 9 + seconds)
+            assert (await _look(store, job)).due_at == accepted + 69.0
+
+    _run(tmp_path, scenario)
 
 
 def test_a_clock_that_goes_on_changes_no_job(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from onecopy.jobs import (
     NotAllowed,
     Release,
     Requeue,
-    accepted_ahead,
+    waits_for_clock,
 )
 from onecopy.stores import Filter
 
@@ -82,16 +82,27 @@ class Sweeper:
         return bool(newest) and newest[0].created_at > now + _CLOCKS_DIFFER
 
     async def _follow_clock(self, now: float) -> None:
-        """Have jobs run that would wait for the clock to be where it was when they were accepted.
+        """Have jobs run that would wait for the clock to be where it was.
 
-        Their delays count from now. A retry that is due long after its job was accepted waits.
+        Their delays count from now: those of new jobs, and those until the next attempt.
         """
-        which = Filter(statuses=["queued"], created_after=now + _CLOCKS_DIFFER, limit=_MOST)
-        ahead = [job for job in await self._runtime.store.find(which) if accepted_ahead(job, now)]
-        for job in ahead:
-            await self._apply(job, Requeue(), now)
-        if ahead:
-            _logger.warning("the clock was set back: %s jobs wait no longer for it", len(ahead))
+        count = 0
+        last: str | None = None
+        while True:
+            which = Filter(statuses=["queued"], limit=_MOST, older_than=last)
+            try:
+                queued = await self._runtime.store.find(which)
+            except KeyError:  # the last one is deleted: whoever sweeps next goes on
+                break
+            for job in queued:
+                if waits_for_clock(job, now):
+                    await self._apply(job, Requeue(), now)
+                    count += 1
+            if len(queued) < _MOST:
+                break
+            last = queued[-1].id
+        if count:
+            _logger.warning("the clock was set back: %s jobs wait no longer for it", count)
 
     async def bury(self, now: float | None = None) -> None:
         """End the attempts of workers of this host that are gone, before their lease is over."""
