@@ -41,13 +41,15 @@ class Question(Struct):
 class Answer(Struct, omit_defaults=True):
     """What became of a call: the JSON of its result, or why there is none.
 
-    unknown, busy: the task is not known there, no place is free; and nothing has happened.
+    unknown, busy, not_begun: the task is not known there, no place is free, the worker has let it
+    wait in vain; and nothing has happened.
     """
 
     result: Raw = Raw()
     failure: Failure | None = None
     unknown: bool = False
     busy: bool = False
+    not_begun: bool = False
 
 
 def socket_name(pid: int) -> str:
@@ -142,23 +144,29 @@ class Caller:
         """Ask one run of this host after the other until one takes the call."""
         busy = False
         for name in self._names(task):
-            try:
-                # It is connected at once, or not at all.
-                sock = _socket_at(self._folder, name, socket.socket.connect)
-            except BlockingIOError:
-                busy = True
-                continue
-            except OSError:
-                continue  # Its run has ended.
-            try:
-                with closing(sock):
-                    answer = _read(await _exchange(sock, question))
-            except OSError:
-                continue  # It ended before anybody read the question.
-            if not answer.unknown:
+            answer = await self._ask_run(name, question)
+            while answer.not_begun:
+                answer = await self._ask_run(name, question)
+            if not (answer.unknown or answer.busy):
                 self._known[task] = name
                 return answer
+            busy = busy or answer.busy
         return Answer(unknown=not busy, busy=busy)
+
+    async def _ask_run(self, name: str, question: bytes) -> Answer:
+        """Ask a run by the name of its socket; one that has ended knows no task."""
+        try:
+            # It is connected at once, or not at all.
+            sock = _socket_at(self._folder, name, socket.socket.connect)
+        except BlockingIOError:
+            return Answer(busy=True)
+        except OSError:
+            return Answer(unknown=True)
+        try:
+            with closing(sock):
+                return _read(await _exchange(sock, question))
+        except OSError:  # It ended before anybody read the question.
+            return Answer(unknown=True)
 
     def _names(self, task: str) -> Iterator[str]:
         known = self._known.pop(task, None)

@@ -78,14 +78,14 @@ class Ahead:
         self._timer = None
         running = self._running()
         if running is not None and _runs_for(running) > _PATIENCE:
-            self._give_back(len(self._line))
+            self._give_back(self._line.last(len(self._line)))
         elif len(self._line) * self._mean > _SURPLUS:
-            self._give_back(len(self._line) - self._allowed())
+            surplus = self._line.last(len(self._line) - self._allowed())
+            self._give_back([each for each in surplus if each.job.lease is not None])
         if self._line:
             self.watch()
 
-    def _give_back(self, count: int) -> None:
-        waiting = [each for each in self._line.last(count) if each.job.lease is not None]
+    def _give_back(self, waiting: Sequence[Attempt]) -> None:
         withdrawn = [attempt for attempt in waiting if self._line.withdraw(attempt)]
         if not withdrawn:
             return

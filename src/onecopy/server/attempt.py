@@ -17,6 +17,10 @@ from onecopy.server.said import Said
 from onecopy.tasks import Task, prepare
 
 
+class NotBegun(Exception):
+    """A call was given back before it began: another worker may have a place for it."""
+
+
 @dataclass(eq=False, slots=True)
 class Attempt:
     """One attempt of a job, or a call (whose job has no lease)."""

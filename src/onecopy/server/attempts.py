@@ -12,7 +12,7 @@ from onecopy.execution.attempt import Outcome, describe, settle
 from onecopy.jobs import Change, Fail, Job, Release
 from onecopy.server.ahead import Ahead
 from onecopy.server.allowance import Allowance
-from onecopy.server.attempt import Attempt
+from onecopy.server.attempt import Attempt, NotBegun
 from onecopy.server.begun import Begun
 from onecopy.server.line import Line
 from onecopy.server.main_thread import MainThread
@@ -207,7 +207,10 @@ class Attempts:
         """Give back attempts that have not begun, not counted."""
         for attempt in attempts:
             self._leave(attempt)
-            self._release(attempt.job)
+            if attempt.token is not None:
+                self._release(attempt.job)
+            else:
+                attempt.ended(attempt, Outcome(error=NotBegun()))
 
     def _give_back(self, attempt: Attempt, error: JobInterrupted) -> None:
         if attempt.token is not None:

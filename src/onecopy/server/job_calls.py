@@ -15,6 +15,7 @@ from onecopy.errors import JobCancelled
 from onecopy.execution.attempt import Outcome, describe
 from onecopy.execution.calls import CHUNK, Answer, Question
 from onecopy.jobs import Job
+from onecopy.server.attempt import NotBegun
 from onecopy.server.attempts import Attempts
 from onecopy.tasks import Task
 
@@ -205,6 +206,8 @@ def _job_of(question: Question) -> Job:
 
 
 def _answer_of(outcome: Outcome) -> Answer:
+    if isinstance(outcome.error, NotBegun):
+        return Answer(not_begun=True)
     if outcome.error is not None:
         return Answer(failure=describe(outcome.error))
     return Answer(Raw((outcome.result or "null").encode()))
