@@ -124,7 +124,8 @@ class TestJobs:
 
     def test_a_killed_child_is_told_with_its_cause(self, tier: Tier, worker: Worker) -> None:
         job = tier.submit("nap", options={"max_attempts": 2}, seconds=1)
-        running = tier.wait_for_status(job, "running")
+        # What it has not begun is given back, and does not count.
+        running = wait_until(lambda: found if (found := tier.job(job)).progress else None)
         assert running.lease is not None
         pid = int(running.lease.worker.partition("#")[2].partition("@")[0])
         os.kill(pid, signal.SIGKILL)
@@ -164,7 +165,7 @@ def test_children_share_one_copy(own_tier: Tier) -> None:
 def test_a_worker_that_is_killed_whole(own_tier: Tier) -> None:
     job = own_tier.submit("nap", options={"max_attempts": 2}, seconds=1)
     with Worker(own_tier, concurrency=1) as worker:
-        own_tier.wait_for_status(job, "running")
+        wait_until(lambda: own_tier.job(job).progress)
         below = [*worker.children()]
         os.kill(worker.process.pid, signal.SIGKILL)
         wait_until(lambda: not any(alive(pid) for pid in below))
