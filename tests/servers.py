@@ -23,12 +23,17 @@ def started[S: Server](server: S) -> Generator[S]:
 
     The block may have stopped it, killed it, started it again.
     """
+    must_be_installed(server)
+    with server:
+        yield server
+
+
+def must_be_installed(server: Server) -> None:
+    """Skip the test if the programs of a server are missing; in CI, fail it."""
     if (reason := server.missing()) is not None:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    with server:
-        yield server
 
 
 @pytest.fixture(scope="session")

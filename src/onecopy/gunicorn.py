@@ -19,9 +19,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, cast
 
+from onecopy.app import tasks_of_all
 from onecopy.server.collection import rare_collections
 from onecopy.server.master import Master
-from onecopy.server.preload import preload
+from onecopy.server.preload import preload, preload_for_submitting
 
 if not hasattr(os, "fork"):
     raise ImportError("onecopy.gunicorn needs os.fork, which this system does not have.")
@@ -59,6 +60,8 @@ def _import_what_workers_need(arbiter: Arbiter) -> None:
         config = Config(cast("Any", arbiter.app.wsgi()), log_config=None, **options)
         config.load()
         preload(config)
+        if tasks_of_all():
+            preload_for_submitting()
     except Exception as error:
         # What is missing here is missing in the worker too, which says so in its own way.
         _log(arbiter).debug("Uvicorn could not be imported ahead: %s", error)

@@ -52,6 +52,11 @@ class Claims:
         """When the store is to be looked into, whoever rings (monotonic)."""
         self._stopping = False
 
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stopping
+
     def stop(self) -> None:
         """Claim no more."""
         self._stopping = True

@@ -57,6 +57,7 @@ from onecopy.server.recorder import Recorder
 from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
 from onecopy.server.sweeping import Sweeping
+from onecopy.stores import Unavailable
 from onecopy.tasks import Task, log_job_ids
 from onecopy.webhooks.config import Webhooks
 from onecopy.webhooks.courier import Courier, sender_for
@@ -64,8 +65,10 @@ from onecopy.webhooks.courier import Courier, sender_for
 type LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 _TURN_EVERY: Final = 0.5
+_OPEN_AGAIN: Final = 0.5
 _RECORD_EVERY: Final = 0.1
 """Seconds after which what attempts say of themselves is recorded: as often as one can see."""
+_logger = logging.getLogger("onecopy.jobs")
 
 
 class JobWorker:
@@ -135,6 +138,7 @@ class Agent:
         self._calls: CallTaker | None = None
         self._gateway: CallGateway | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened = asyncio.Event()
         self._background: set[asyncio.Future[None]] = set()
 
     def stop_soon(self) -> None:
@@ -146,16 +150,39 @@ class Agent:
         """Work until told to leave."""
         self._loop = asyncio.get_running_loop()
         self.main_thread.connect()
-        await self._runtime.open()
         self._loop.add_reader(self._channel.fileno(), self._read_channel)
+        turning = asyncio.create_task(self._turn())
+        self._channel.send({"event": "ready", "worker": self._name})
+        try:
+            if await self._open_store():
+                self._opened.set()
+                await self._work()
+        finally:
+            turning.cancel()
+            await self._runtime.close()
+
+    async def _open_store(self) -> bool:
+        """Open store and engine, however long they are away; False if it is to leave before."""
+        said = ""
+        while not self._claims.stopping:
+            try:
+                await self._runtime.open()
+            except Unavailable as error:
+                if str(error) != said:
+                    said = str(error)
+                    _logger.error("no job can be run yet: %s", said)
+                await asyncio.sleep(_OPEN_AGAIN)
+            else:
+                return True
+        return False
+
+    async def _work(self) -> None:
         helpers = [
-            asyncio.create_task(self._turn()),
             asyncio.create_task(self._cancellations.follow()),
             asyncio.create_task(self._leases.run()),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._record_what_is_said()),
         ]
-        self._channel.send({"event": "ready", "worker": self._name})
         self._take_calls()
         helpers += await self._take_distant_calls()
         self._courier.start()
@@ -167,7 +194,6 @@ class Agent:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
             await self._courier.stop()
-            await self._runtime.close()
 
     def _take_calls(self) -> None:
         if self._settings.calls < 0:
@@ -215,6 +241,7 @@ class Agent:
             self._claims.stop()
 
     async def _lose(self, message: dict[str, Any]) -> None:
+        await self._opened.wait()
         await self._sweeping.lose(message["worker"], message["reason"], message["begun"])
         with contextlib.suppress(Closed):
             self._channel.send({"event": "recorded", "worker": message["worker"]})
