@@ -3,6 +3,7 @@
 import contextlib
 import socket
 import threading
+import time
 from typing import Self
 
 
@@ -10,6 +11,9 @@ class Proxy:
     """Passes on what comes to a port of its own; one thread for each direction.
 
     drop_answers: how many of the next connections are cut when their answer begins.
+    truncate_answers: how many are cut in the middle of their answer.
+    drop_questions: how many are cut when something is asked, which nobody hears.
+    delay: seconds by which each piece is late.
     """
 
     def __init__(self, target: int) -> None:
@@ -19,6 +23,9 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._away = False
         self.drop_answers = 0
+        self.truncate_answers = 0
+        self.drop_questions = 0
+        self.delay = 0.0
         self.connections = 0
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
@@ -66,13 +73,28 @@ class Proxy:
         for source, sink, answers in ((client, server, False), (server, client, True)):
             threading.Thread(target=self._pass, args=(source, sink, answers), daemon=True).start()
 
+    def _passed(self, data: bytes, answers: bool) -> bytes:
+        """What of a piece goes through; if it is not all, the connection is cut."""
+        if answers and self.drop_answers > 0:
+            self.drop_answers -= 1
+            return b""
+        if answers and self.truncate_answers > 0:
+            self.truncate_answers -= 1
+            return data[: len(data) // 2]
+        if not answers and self.drop_questions > 0:
+            self.drop_questions -= 1
+            return b""
+        return data
+
     def _pass(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if answers and self.drop_answers > 0:
-                    self.drop_answers -= 1
+                if self.delay:
+                    time.sleep(self.delay)
+                passed = self._passed(data, answers)
+                sink.sendall(passed)
+                if len(passed) < len(data):
                     break
-                sink.sendall(data)
         for sock in (source, sink):
             _end(sock)
             self._open.discard(sock)

@@ -28,7 +28,7 @@ def note(*words: object) -> None:
     os.close(fd)
 
 
-@shared.task(retries=3, backoff=0.01)
+@shared.task(retries=3, backoff=0.01, concurrency=1)
 async def work(until: str, context: JobContext) -> str:
     host = os.environ["ONECOPY_HOST_NAME"]
     note("begin", context.id, context.attempt, host)
@@ -112,7 +112,7 @@ def test_a_host_that_vanishes_and_one_that_is_cut_off_lose_their_jobs_to_another
             hosts.wait_for_host(second, "cut-off")
             gone.run.kill()
             proxy.go_away()
-            with hosts.host("stays", 1) as stays:
+            with hosts.host("stays", 2) as stays:
                 hosts.wait_for_host(second, "stays")
                 hosts.wait_for_host(first, "stays")
                 # It had ended its attempt before the other host began.

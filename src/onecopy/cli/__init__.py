@@ -15,6 +15,7 @@ webhooks.py    `onecopy webhooks`: list, show, replay, test
 webhooks_store.py   the deliveries that a command is about
 webhooks_tables.py  deliveries and their tries, as tables and as JSON
 checks.py      what the doctor looks at on a machine
+store_checks.py  what the doctor finds out about a store on a server
 app_checks.py  what the doctor finds out about an app
 choice.py      which running service a command is about
 tables.py      tables that fit on a terminal, and plain ones for a pipe

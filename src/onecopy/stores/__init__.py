@@ -14,6 +14,7 @@ urls.py         a store by its URL
 
 from onecopy.stores.base import (
     CannotJoin,
+    Concerned,
     Filter,
     IdempotencyConflict,
     QueueFull,
@@ -27,6 +28,7 @@ from onecopy.stores.deliveries import Deliveries, DeliveryFilter
 
 __all__ = [
     "CannotJoin",
+    "Concerned",
     "Deliveries",
     "DeliveryFilter",
     "Filter",

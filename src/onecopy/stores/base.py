@@ -221,6 +221,15 @@ def joinable(store: Store) -> Joinable:
     raise CannotJoin(words)
 
 
+@runtime_checkable
+class Concerned(Protocol):
+    """A store whose server may be set so that jobs are lost."""
+
+    async def concerns(self) -> list[str]:
+        """Return what could lose jobs, each as the end of a sentence about the server."""
+        ...
+
+
 async def change_one(store: Store, job: str, change: Change, *, now: float) -> Job:
     """Apply one change. Raises KeyError for an unknown job, NotAllowed as `jobs.apply` does."""
     (answer,) = await store.change([(job, change)], now=now)

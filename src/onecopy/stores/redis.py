@@ -21,7 +21,7 @@ from typing import Final
 
 from onecopy.jobs import Change, Event, Job, Lease, NotAllowed, new_token
 from onecopy.redis_address import RedisAddress
-from onecopy.stores import redis_jobs
+from onecopy.stores import redis_durability, redis_jobs
 from onecopy.stores.base import Filter, Stats, Unavailable
 from onecopy.stores.redis_changes import COMMIT, Changes
 from onecopy.stores.redis_deliveries import RedisDeliveries
@@ -41,6 +41,8 @@ _SCRIPTS: Final = (
 _PRUNED_AT_ONCE: Final = 100
 _IN_DOUBT: Final = 60.0
 """Seconds for which a claim that was not answered may still turn up."""
+_SAID_AGAIN: Final = 60
+"""Seconds for which one warning is enough, from all processes together."""
 _logger = logging.getLogger("onecopy.jobs")
 
 
@@ -50,6 +52,7 @@ class RedisStore:
     def __init__(self, address: RedisAddress) -> None:
         keys = Keys(address.prefix)
         self._address = address
+        self._tag = keys.tag
         self._jobs = Jobs(keys)
         self._changes = Changes(keys)
         self._programs = Programs("redis", address, _SCRIPTS)
@@ -65,8 +68,23 @@ class RedisStore:
 
     async def open(self) -> None:
         """Connect, and look whether jobs are safe there. Raises Unavailable."""
-        await self._programs.run(lambda: self._jobs.get(["none"]))
+        concerns, first = await self._programs.run(self._concerns)
         self._is_open = True
+        for concern in concerns if first else ():
+            _logger.warning("the Redis server %s %s", self._address.name, concern)
+
+    def _concerns(self) -> Program[tuple[list[str], bool]]:
+        """What to be worried about; and whether this process is to say so, of all that start."""
+        concerns = yield from redis_durability.ask()
+        try:
+            (first,) = yield [("SET", f"{self._tag}warned", "1", "NX", "EX", _SAID_AGAIN)]
+        except Unavailable:  # It cannot write now, which the first job will be told.
+            return concerns, True
+        return concerns, first is not None
+
+    async def concerns(self) -> list[str]:
+        """Return what could lose jobs on this server."""
+        return await self._run(redis_durability.ask)
 
     async def close(self) -> None:
         """Let go; may be called twice, and before open."""

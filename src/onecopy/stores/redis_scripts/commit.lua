@@ -6,6 +6,10 @@
 --   counts      {hash, field, number}: to be added; a field that comes to 0 goes
 --   heads       {zset, parent, member, score}: the member is in the parent while the zset has any;
 --               with the score, or without one with that of the zset's first
+
+-- With its memory full, the server refuses a script whose first write adds something. This one adds
+-- nothing: so outcomes can be recorded while no new job is accepted, until there is room again.
+redis.call("DEL", KEYS[1])
 local conditions, steps, counts, heads = unpack(cmsgpack.unpack(ARGV[1]))
 for _, condition in ipairs(conditions) do
   if redis.call(unpack(condition, 2)) ~= condition[1] then return 0 end
