@@ -52,6 +52,19 @@ def test_what_is_written_can_be_read(kind: Kind, data: dict[str, object]) -> Non
     assert read_event(write_event(event, None)) == event
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("vm-1/69d93dbf-84cc/4026531836#9165@2695247<8930@2695096", "vm-1#9165"),
+        ("named#12@34", "named#12"),
+        ("worker 1", "worker 1"),
+    ],
+)
+def test_a_worker_is_shown_without_what_is_for_its_host_alone(name: str, shown: str) -> None:
+    event = Event("j", 1, 5.0, "claimed", {"attempt": 1, "worker": name})
+    assert read_event(write_event(event)).data["worker"] == shown
+
+
 def test_the_last_event_brings_the_result() -> None:
     event = Event("j", 3, 5.0, "succeeded", {"attempt": 1})
     read = read_event(write_event(event, JOB))

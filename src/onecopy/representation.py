@@ -1,5 +1,6 @@
 """A job, and an event of it, as JSON on the wire. Pure."""
 
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -10,6 +11,7 @@ from onecopy.jobs import Event, Job
 
 LARGEST_RESULT: Final = 256 * 1024
 """Bytes of a result that an event carries; a larger one is fetched."""
+_WORKER: Final = re.compile(r"([^/#]+)(?:/[^#]*)?#(\d+)@")
 
 
 def write_job(job: Job, path: str | None = None, *, largest_result: int | None = None) -> bytes:
@@ -66,7 +68,15 @@ def _with_times(data: dict[str, Any]) -> dict[str, Any]:
     }
     if "lines" in data:
         words["lines"] = [line | {"at": rfc3339(line["at"])} for line in data["lines"]]
+    if "worker" in data:
+        words["worker"] = short_worker(data["worker"])
     return data | words
+
+
+def short_worker(name: str) -> str:
+    """Return a worker's name as people use it, `host#pid`: the rest is for its host alone."""
+    found = _WORKER.match(name)
+    return f"{found[1]}#{found[2]}" if found else name
 
 
 def read_event(text: str | bytes) -> Event:

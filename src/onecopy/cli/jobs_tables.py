@@ -13,6 +13,7 @@ from rich.text import Text
 from onecopy.cli.jobs_times import local, rfc3339
 from onecopy.cli.tables import Column, build, duration
 from onecopy.jobs import Event, Job, Progress, Status
+from onecopy.representation import short_worker
 from onecopy.stores import Stats
 from onecopy.stores.base import spans
 
@@ -194,7 +195,7 @@ def _words(event: Event) -> str:
     if attempt and event.kind != "released":
         said += f", attempt {attempt}"
     if worker:
-        said += f", by {worker}"
+        said += f", by {short_worker(worker)}"
     if error:
         said += f": {error['type']}: {error['message']}"
     due_at = event.data.get("due_at")
