@@ -58,6 +58,12 @@ async def many(count: int) -> None:
     for number in range(count):
         logger.info("%s %s", number, "x" * 5000 if number == 0 else "")
 
+@shared.task
+async def named(name: str) -> None:
+    for _ in range(10):
+        logger.info(name)
+        await asyncio.sleep(0.02)
+
 @shared.task(log_level="ERROR")
 def errors() -> None:
     logger.warning("left out")
@@ -77,7 +83,7 @@ def stuck() -> None:
     while True:
         time.sleep(0.01)
 
-for task in (rows, many, errors, silent, chatty, stuck):
+for task in (rows, many, named, errors, silent, chatty, stuck):
     app.post(f"/{task.name}")(task.endpoint)
 """
 
@@ -92,7 +98,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Generator[Service]:
 
 def events(jobs: Jobs, task: str, **arguments: object) -> list[dict[str, Any]]:
     """Run a job and return its history as the stream tells it, without its first two events."""
-    job = jobs.do(task, **arguments)["id"]
+    return history_of(jobs, jobs.submit(task, **arguments))
+
+
+def history_of(jobs: Jobs, job: str) -> list[dict[str, Any]]:
     with urlopen(f"http://127.0.0.1:{jobs.run.port}/jobs/{job}/events") as stream:
         told = [json.loads(line[6:]) for line in stream if line.startswith(b"data: ")]
     assert [event["number"] for event in told] == [*range(len(told))]
@@ -141,6 +150,13 @@ def test_bounds_say_what_they_leave_out(run: Service) -> None:
     assert left_out
     kept = len(texts) - len(left_out) - 1
     assert kept + sum(int(text.split()[0]) for text in left_out) == 3 * LINES_A_SECOND
+
+
+def test_tasks_that_run_at_the_same_time_have_their_own_lines_each(run: Service) -> None:
+    jobs = Jobs(run)
+    names = {jobs.submit("named", name=name): name for name in ("one", "two", "three")}
+    for job, name in names.items():
+        assert lines(history_of(jobs, job)) == 10 * [("INFO", "rows", name)]
 
 
 def test_a_task_says_which_lines(run: Service) -> None:
