@@ -131,13 +131,14 @@ class Postgres(Server):
 
     def kill(self) -> None:
         """End it by SIGKILL, with what serves its clients: each in a session of its own."""
-        serving = self._children()
+        serving = self.children()
         super().kill()
         for pid in serving:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def _children(self) -> list[int]:
+    def children(self) -> list[int]:
+        """The processes that serve it and its clients."""
         if self._process is None or self._process.poll() is not None:
             return []
         found = subprocess.run(

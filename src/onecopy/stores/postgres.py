@@ -4,6 +4,7 @@ postgres_connections.py  connections of one event loop
 postgres_database.py     transactions, tried again where that is right; forks
 postgres_groups.py       calls that are served in groups
 postgres_schema.py       the schema: made, migrated, checked
+postgres_durability.py   whether what it answers is on the disk
 postgres_tables.py       its tables, and how each version came out of the one before
 postgres_rows.py         jobs and events as rows
 postgres_accept.py       accepting: one statement
@@ -15,6 +16,7 @@ postgres_deliveries.py   webhooks on their way
 """
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -28,6 +30,7 @@ from onecopy.stores.base import Filter, Stats
 from onecopy.stores.postgres_claims import next_due
 from onecopy.stores.postgres_database import Database
 from onecopy.stores.postgres_deliveries import PostgresDeliveries
+from onecopy.stores.postgres_durability import losses_at
 from onecopy.stores.postgres_figures import stats
 from onecopy.stores.postgres_groups import Groups
 from onecopy.stores.postgres_rows import events
@@ -36,6 +39,7 @@ from onecopy.stores.postgres_schema import prepare
 type _Changes = tuple[Sequence[tuple[str, Change]], float]
 type _Granted = list[Job] | Exception
 
+_logger = logging.getLogger("onecopy.store")
 _PRUNED_AT_ONCE: Final = 100
 
 
@@ -56,6 +60,12 @@ class PostgresStore:
     async def open(self) -> None:
         """Connect, and bring the schema up to date. Raises Unavailable."""
         await self._database.open()
+        for words in await losses_at(self._database.address):
+            _logger.warning("the store %s: %s", self._database.address.name, words)
+
+    async def losses(self) -> list[str]:
+        """Say what could be lost of what it answers; it need not be open. Raises Unavailable."""
+        return await losses_at(self._database.address)
 
     async def close(self) -> None:
         """Let go; may be called twice, and before open."""
