@@ -17,6 +17,7 @@ webhooks_tables.py  deliveries and their tries, as tables and as JSON
 checks.py      what the doctor looks at on a machine
 store_checks.py  what the doctor finds out about a store on a server
 app_checks.py  what the doctor finds out about an app
+webhook_checks.py  and about webhooks
 choice.py      which running service a command is about
 tables.py      tables that fit on a terminal, and plain ones for a pipe
 """
