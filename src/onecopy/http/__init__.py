@@ -9,7 +9,8 @@ wishes.py           what a client sends over one
 streams.py          all open streams: silence, clients that do not read, the end of the server
 outlet.py           what is to be sent on one of them
 position.py         how far one has come: its Last-Event-ID
-outcome.py          the outcome of an attempt that goes on elsewhere; paces.py how often its progress
+outcome.py          the outcome of an attempt that goes on elsewhere
+paces.py            how often its progress is taken
 callbacks.py        who asks to be told how a job ended
 webhook_key.py      the public key that webhooks are verified with
 browser.py          `client.js`: sends and follows jobs from a page
