@@ -133,7 +133,7 @@ def test_what_is_not_durable_is_said(postgres_url: str, caplog: pytest.LogCaptur
     url = f"{postgres_url}&options=-c%20synchronous_commit%3Doff"
     with caplog.at_level(logging.WARNING, "onecopy.store"):
         run_open(_store(url), _nothing)
-    assert "synchronous_commit is off: a crash of the server loses the last moments" in caplog.text
+    assert "is set to synchronous_commit=off: a crash of it takes what" in caplog.text
 
 
 def test_no_client_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ from onecopy.stores.base import Filter, Stats
 from onecopy.stores.postgres_claims import next_due
 from onecopy.stores.postgres_database import Database
 from onecopy.stores.postgres_deliveries import PostgresDeliveries
-from onecopy.stores.postgres_durability import losses_at
+from onecopy.stores.postgres_durability import concerns
 from onecopy.stores.postgres_figures import stats
 from onecopy.stores.postgres_groups import Groups
 from onecopy.stores.postgres_rows import events
@@ -60,12 +60,12 @@ class PostgresStore:
     async def open(self) -> None:
         """Connect, and bring the schema up to date. Raises Unavailable."""
         await self._database.open()
-        for words in await losses_at(self._database.address):
-            _logger.warning("the store %s: %s", self._database.address.name, words)
+        for concern in await self.concerns():
+            _logger.warning("the store %s: its server %s", self._database.address.name, concern)
 
-    async def losses(self) -> list[str]:
-        """Say what could be lost of what it answers; it need not be open. Raises Unavailable."""
-        return await losses_at(self._database.address)
+    async def concerns(self) -> list[str]:
+        """Return in words what could lose jobs that its server has accepted."""
+        return await self._database.read(concerns)
 
     async def close(self) -> None:
         """Let go; may be called twice, and before open."""
