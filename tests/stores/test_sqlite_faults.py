@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -513,8 +514,8 @@ def test_a_claim_and_an_acceptance_cost_the_same_in_a_long_queue(
         steps += 1
         return 0
 
-    def connect_and_count(path: str, synchronous: str) -> sqlite3.Connection:
-        connection = connect(path, synchronous)
+    def connect_and_count(path: str) -> sqlite3.Connection:
+        connection = connect(path)
         connection.set_progress_handler(count, 1)
         return connection
 
@@ -577,5 +578,33 @@ def test_what_was_done_before_the_disk_failed_is_answered(
         assert isinstance(last, Unavailable)
         assert faulty is not last
         assert await store.find(Filter()) == [jobs[0]]
+
+    run_open(store, scenario)
+
+
+@pytest.mark.parametrize(("synchronous", "syncs"), [("full", 2), ("normal", 0)])
+def test_what_is_answered_was_brought_to_the_disk(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    synchronous: Literal["full", "normal"],
+    syncs: int,
+) -> None:
+    synced: list[str] = []
+
+    def sync(path: str) -> None:
+        synced.append(path)
+        if len(synced) == 2:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    store = SQLiteStore(path, synchronous=synchronous)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(sqlite_schema, "sync", sync)
+        await store.accept([make_job()])
+        await store.overdue(now=NOW)
+        assert len(synced) == (1 if syncs else 0)
+        failed = await asyncio.gather(store.accept([make_job()]), return_exceptions=True)
+        assert [type(each) for each in failed] == [Unavailable if syncs else list]
+        assert len(synced) == syncs
 
     run_open(store, scenario)

@@ -32,8 +32,9 @@ class File:
     def __init__(self, path: str, synchronous: str) -> None:
         self._path = path
         self._is_open = False
+        self._syncs = synchronous == "full"
         self._turn = _Turn(f"{path}-lock")
-        self._writer = _Link(path, lambda: self._connect_writer(synchronous))
+        self._writer = _Link(path, self._connect_writer)
         self._reader, self._scanner = (_Link(path, self._connect_reader) for _ in range(2))
         self._writes = Lane("store-write", self._serve_writes)
         self._reads = Lane("store-read", lambda take: self._serve_reads(self._reader, take))
@@ -87,8 +88,8 @@ class File:
     def _links(self) -> "tuple[_Link, ...]":
         return self._writer, self._reader, self._scanner
 
-    def _connect_writer(self, synchronous: str) -> sqlite3.Connection:
-        connection = schema.connect(self._path, synchronous)
+    def _connect_writer(self) -> sqlite3.Connection:
+        connection = schema.connect(self._path)
         try:
             schema.migrate(connection, self._path)
         except (sqlite3.Error, Unavailable):
@@ -97,7 +98,7 @@ class File:
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:
-        connection = schema.connect(self._path, "normal")
+        connection = schema.connect(self._path)
         connection.execute("PRAGMA query_only = 1")
         return connection
 
@@ -107,12 +108,17 @@ class File:
         try:
             with self._turn.held(), self._writer.in_use:
                 connection = self._writer.connection()
+                before = connection.total_changes
                 operations = take()
                 undone = [*operations]
                 if operations and not _written_together(connection, operations):
                     while undone:
                         _written_together(connection, undone[:1], careful=True)
                         del undone[0]
+                written = connection.total_changes != before
+            if written and self._syncs:
+                undone = []  # if this fails: all of them
+                schema.sync(self._path)
         except Exception as error:
             operations = operations or take()
             self._fail(undone or operations, error, self._writer)

@@ -51,7 +51,8 @@ def unavailable(path: str, error: sqlite3.Error | OSError) -> Unavailable:
     return Unavailable(f"the store {path} cannot be used: {words} ({error})")
 
 
-SYNCHRONOUS: Final = {"full": "FULL", "normal": "NORMAL"}
+SYNCHRONOUS: Final = ("full", "normal")
+_sync_data: Final = getattr(os, "fdatasync", os.fsync)
 
 
 def create(path: str) -> None:
@@ -60,7 +61,25 @@ def create(path: str) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
 
 
-def connect(path: str, synchronous: str) -> sqlite3.Connection:
+def sync(path: str) -> None:
+    """Bring to the disk what was committed. Raises OSError.
+
+    This is what `synchronous=FULL` does in a commit: to sync the -wal file, into which commits go.
+    Here others need not wait for the disk meanwhile, since the lock file is free again. If another
+    has moved what was committed from there into the file itself, it has synced that, as it does
+    with `synchronous=NORMAL` too.
+    """
+    try:
+        descriptor = os.open(f"{path}-wal", os.O_RDONLY)
+    except FileNotFoundError:  # all of it was moved
+        return
+    try:
+        _sync_data(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def connect(path: str) -> sqlite3.Connection:
     """Open a file that exists. Raises sqlite3.Error."""
     # As a URI with mode=rw: a file that has vanished is an error, not an empty store.
     name = "file:" + path.replace("%", "%25").replace("?", "%3f").replace("#", "%23") + "?mode=rw"
@@ -76,7 +95,7 @@ def connect(path: str, synchronous: str) -> sqlite3.Connection:
         # Checkpoints happen in commits only, under the lock file: two at a time can damage the
         # file in SQLite before 3.51.3 (its "WAL-reset bug"), and the last connection closes often.
         connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)
-        connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[synchronous]}")
+        connection.execute("PRAGMA synchronous = NORMAL")  # what is more is done by `sync`
         connection.execute("PRAGMA journal_size_limit = 67108864")
     except sqlite3.Error:
         connection.close()
