@@ -19,6 +19,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from onecopy.engines.local import LocalEngine
 from tests.http.event_source import Browser
 from tests.running import DEADLINE, Service, service, wait_until
 from tests.server.jobs_app import Jobs
@@ -41,7 +42,13 @@ async def steps(pause: float, progress: Progress) -> int:
         await asyncio.sleep(pause)
     return 20
 
-app.post("/steps")(steps.endpoint)
+@shared.task
+async def silent() -> None:
+    while not os.path.exists("end"):
+        await asyncio.sleep(0.05)
+
+for task in (steps, silent):
+    app.post("/" + task.name.rpartition(".")[2])(task.endpoint)
 """
 KEEP_ALIVE = 1
 OPTIONS = (
@@ -248,6 +255,20 @@ def test_progress_is_thinned_and_the_last_is_kept(folder: Path) -> None:
     progress = [event["progress"] for event in told if event["kind"] == "progress"]
     assert 2 <= len(progress) <= 8
     assert progress[-1] == {"done": 20, "total": 20, "message": None}
+
+
+def test_that_a_job_was_claimed_is_told_before_it_says_anything(folder: Path) -> None:
+    async def scenario(run: Service) -> None:
+        engine = LocalEngine(str(folder / ".onecopy"))
+        await engine.open()
+        first = asyncio.ensure_future(anext(engine.changes()))
+        await asyncio.sleep(0)  # it listens
+        job = await asyncio.to_thread(Jobs(run).submit, "silent")
+        assert await asyncio.wait_for(first, DEADLINE) == job
+        await engine.close()
+
+    with service(folder, *OPTIONS) as run:
+        asyncio.run(scenario(run))
 
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])

@@ -38,6 +38,8 @@ class Attempt:
     """How it ended."""
     interrupt: JobInterrupted | None = None
     """What is raised in the task to end it."""
+    told: bool = False
+    """Whoever follows the job was told that it was claimed."""
     coroutine: asyncio.Task[Outcome] | None = None
     """Of an async task that runs."""
     cancelled: threading.Event = field(default_factory=threading.Event)

@@ -170,6 +170,16 @@ class Attempts:
         for attempt in self._all:
             self._report(attempt)
 
+    def untold(self) -> list[str]:
+        """Return the jobs that were claimed since the last call, and go on.
+
+        Most are over before anybody looks: what was claimed is told with the outcome then.
+        """
+        untold = [attempt for attempt in self._all if not attempt.told and attempt.token]
+        for attempt in untold:
+            attempt.told = True
+        return [attempt.job.id for attempt in untold]
+
     def _report(self, attempt: Attempt, *, last: bool = False) -> None:
         if attempt.token is not None:
             for change in attempt.said.take(attempt.token, last=last):

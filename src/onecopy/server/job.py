@@ -228,6 +228,8 @@ class Agent:
         while True:
             await asyncio.sleep(_RECORD_EVERY)
             self._attempts.report_all()
+            if untold := self._attempts.untold():
+                await self._runtime.engine.tell(untold)
 
     def _read_channel(self) -> None:
         try:
