@@ -20,6 +20,8 @@ from onecopy.redis_script import Script
 
 _RING: Final = Script("onecopy.engines", "ring")
 _WAIT: Final = Script("onecopy.engines", "wait")
+_AGAIN: Final = 0.2
+"""Seconds until a worker whose words were lost stands in the line again."""
 _HELD: Final = 10_000
 """Changes that a follower has not taken yet; more are dropped: it looks by itself, soon."""
 
@@ -32,7 +34,7 @@ class RedisEngine:
         self._id = secrets.token_hex(8)
         self._address = address
         self._sender = Sender(address, (_RING, _WAIT))
-        self._ear = Ear(address, self._heard)
+        self._ear = Ear(address, self._heard, self._stir)
         self._changes = f"{self._tag}changes"
         self._wake = f"{self._tag}wake:{self._id}"
         self._followers: set[asyncio.Queue[str]] = set()
@@ -41,7 +43,8 @@ class RedisEngine:
         self._speaking = False
         self._rings = 0
         """Rings for this worker that it has not taken yet."""
-        self._rung = asyncio.Event()
+        self._stirred = asyncio.Event()
+        """It was rung, or may not stand in the line any more."""
 
     @property
     def names_jobs(self) -> bool:
@@ -70,8 +73,8 @@ class RedisEngine:
         """Wait in line with the workers of all hosts."""
         try:
             async with asyncio.timeout(seconds):
-                await self._ear.listen(self._wake)
-                if not self._rings:
+                while not self._rings:
+                    await self._ear.listen(self._wake)
                     await self._wait([quote(queue, safe="") for queue in queues], seconds)
         except TimeoutError:
             return None
@@ -80,23 +83,28 @@ class RedisEngine:
 
     async def _wait(self, queues: Sequence[str], seconds: float) -> None:
         worker = " ".join([self._id, *queues])
-        self._rung.clear()
+        self._stirred.clear()
         words = (worker, int(seconds * 1000), *queues)
         self._sender.send(_WAIT.call(self._tag, self._tag, *words), self._answered)
         try:
-            await self._rung.wait()
+            await self._stirred.wait()
         finally:
-            # Whoever was taken at this moment has a ring, for its next wait.
-            for queue in queues:
+            # Whoever was rung stands there no more; who is at this moment has that for its next wait.
+            for queue in () if self._rings else queues:
                 self._sender.send(("ZREM", f"{self._tag}waiting:{queue}", worker))
 
     def _answered(self, answer: Any) -> None:  # noqa: ANN401 - a reply
         if answer == 1:
             self._ring_here()
+        elif answer is None:  # The words were lost, or their answer.
+            asyncio.get_running_loop().call_later(_AGAIN, self._stir)
 
     def _ring_here(self) -> None:
         self._rings += 1
-        self._rung.set()
+        self._stir()
+
+    def _stir(self) -> None:
+        self._stirred.set()
 
     async def claimed(self) -> None:
         """Nothing is to be done: a ring names no jobs."""

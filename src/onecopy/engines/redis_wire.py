@@ -144,10 +144,16 @@ class Sender:
 class Ear:
     """Hears what is published, from when on it is asked to until it is closed."""
 
-    def __init__(self, address: RedisAddress, heard: Callable[[str, bytes], None]) -> None:
-        """`heard` is given each message, with its channel."""
+    def __init__(
+        self,
+        address: RedisAddress,
+        heard: Callable[[str, bytes], None],
+        missed: Callable[[], None],
+    ) -> None:
+        """`heard` is given each message, with its channel; `missed` is told of interruptions."""
         self._address = address
         self._heard = heard
+        self._missed = missed
         self._channels: set[str] = set()
         self._connection: _Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -184,6 +190,7 @@ class Ear:
             finally:
                 for event in self._listening.values():
                     event.clear()
+                self._missed()
                 connection, self._connection = self._connection, None
                 if connection is not None:
                     await connection.disconnect(nowait=True)
