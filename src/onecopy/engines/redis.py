@@ -89,7 +89,7 @@ class RedisEngine:
         try:
             await self._stirred.wait()
         finally:
-            # Whoever was rung stands there no more; who is at this moment has that for its next wait.
+            # Whoever was rung stands there no more; who is just now, has that for its next wait.
             for queue in () if self._rings else queues:
                 self._sender.send(("ZREM", f"{self._tag}waiting:{queue}", worker))
 
