@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, Final, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Unpack, cast, overload
 
 from onecopy.datasets import Dataset, registry
 from onecopy.engines import celery_app, celery_names
@@ -10,11 +10,13 @@ from onecopy.errors import TaskExists
 
 if TYPE_CHECKING:
     from celery import Celery
+    from celery.app.task import Task as CeleryTask
     from fastapi import FastAPI, params
 
     from onecopy.execution.ports import Runtime
     from onecopy.http import HttpOptions
     from onecopy.tasks import JobHandle, Task, Tasks
+    from onecopy.tasks.adopted import AdoptedTask
     from onecopy.tasks.options import DeclaredOptions
     from onecopy.tasks.task import AsyncTask, SyncTask
     from onecopy.webhooks import Webhooks
@@ -96,6 +98,22 @@ class OneCopy:
         """
         declared = _Declared(self.tasks, name, options)
         return declared if function is None else declared(function)
+
+    def adopt(self, task: "CeleryTask[..., Any]", /) -> "Task[..., Any]":
+        """Give a task of Celery's own the routes, the states and the events of jobs.
+
+        What is returned sends jobs of it, and has an endpoint. The task stays as it is, and is run
+        by the workers of its app. The hints of its signature check arguments, where it has some.
+
+        Raises DeclarationError if a parameter cannot travel as JSON, TaskExists, and OptionError if
+        another Celery app carries the jobs of this process.
+        """
+        from onecopy.tasks.adopted import AdoptedTask
+
+        celery_app.give(task.app)
+        adopted = AdoptedTask(task, self.tasks)
+        self.tasks.add(adopted)
+        return adopted
 
     @property
     def webhooks(self) -> "Webhooks | None":
@@ -195,7 +213,20 @@ _all: Final[list[OneCopy]] = []
 
 
 def tasks_of_all() -> "dict[str, Task[..., Any]]":
-    """Return the tasks of every `OneCopy` of this process, by name. Raises TaskExists."""
+    """Return the tasks that job workers run, of every `OneCopy` of this process, by name.
+
+    Raises TaskExists.
+    """
+    return {name: task for name, task in _declared().items() if not task.adopted}
+
+
+def adopted_of_all() -> "dict[str, AdoptedTask]":
+    """Return the adopted tasks, which Celery runs, by name. Raises TaskExists."""
+    adopted = {name: task for name, task in _declared().items() if task.adopted}
+    return cast("dict[str, AdoptedTask]", adopted)
+
+
+def _declared() -> "dict[str, Task[..., Any]]":
     found: dict[str, Task[..., Any]] = {}
     for shared in _all:
         for task in shared.declared_tasks():

@@ -1,7 +1,7 @@
 """One copy under Celery's prefork pool, and its children as job workers.
 
-`celery -A app:shared.celery worker` imports this module, because the app's setting `imports` names
-it (`engines.celery_app`). From then on:
+`celery -A app:shared.celery worker` imports this module when it imports what its app asks for
+(`engines.celery_app`). From then on:
 
 - the main process loads the resident datasets and seals the heap before the first child is forked;
 - each child runs attempts by the rules of a job worker (`child`): it claims a job in the store when
@@ -15,6 +15,7 @@ keeper.py      the process beside the pool
 publishing.py  what the keeper publishes: what is due, and what was never published
 child.py       a child of the pool
 task.py        a task of ours as Celery knows it
+adopted.py     follows tasks of Celery's own that were adopted
 """
 
 from onecopy.celery.parent import install

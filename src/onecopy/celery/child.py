@@ -14,6 +14,7 @@ import logging
 import os
 import threading
 import time
+from functools import partial
 from typing import Any, Final
 
 from celery.exceptions import Ignore
@@ -24,7 +25,7 @@ from onecopy.execution.attempt import describe, tried_again
 from onecopy.execution.connect import new_runtime
 from onecopy.execution.identity import WorkerName
 from onecopy.execution.lease import LEASE
-from onecopy.jobs import Claim, Job, Lease, new_token
+from onecopy.jobs import Change, Claim, Job, Lease, NotAllowed, new_token
 from onecopy.server.allowance import Allowance
 from onecopy.server.attempt import Attempt
 from onecopy.server.attempts import Attempts
@@ -52,10 +53,11 @@ def here() -> Child | None:
     return _here if _here is not None and _here.pid == os.getpid() else None
 
 
-def begin(tasks: dict[str, Task[..., Any]], scoreboard: Scoreboard, slot: int) -> None:
+def begin(tasks: dict[str, Task[..., Any]], scoreboard: Scoreboard, slot: int) -> Child:
     """Make this process, just forked, one that runs jobs."""
     global _here
     _here = Child(tasks, scoreboard, slot)
+    return _here
 
 
 def end() -> None:
@@ -78,8 +80,8 @@ class Child:
         self._name = str(WorkerName.own(os.getppid()))
         self._runtime = new_runtime()
         self._recorder = Recorder(self._runtime)
-        begun, allowance = Begun(scoreboard, slot), Allowance(scoreboard, slot)
-        self._attempts = Attempts(tasks, self._recorder, begun, allowance)
+        self._begun, allowance = Begun(scoreboard, slot), Allowance(scoreboard, slot)
+        self._attempts = Attempts(tasks, self._recorder, self._begun, allowance)
         self._attempts.on_free.append(self._freed)
         self._cancellations = Cancellations(self._runtime, self._attempts)
         self._leases = LeaseKeeping(self._runtime, self._name, self._attempts, self._recorder)
@@ -117,6 +119,25 @@ class Child:
         if tried_again(attempt.job, attempt.outcome, attempt.task.policy):
             raise CeleryRetry(exc=error)
         raise error
+
+    def claim(self, job: str) -> Job | None:
+        """Claim the job of a task that Celery runs itself; None if there is no such job.
+
+        Raises Ignore: another has it, or it is not to be run.
+        """
+        claimed = asyncio.run_coroutine_threadsafe(self._claim(job), self._loop).result()
+        if isinstance(claimed, KeyError):
+            return None
+        if claimed is None or claimed.lease is None:
+            raise Ignore
+        self._begun.begin(claimed.lease.token)
+        return claimed
+
+    def record(self, job: Job, change: Change) -> None:
+        """Record how an attempt ended that `claim` has begun."""
+        assert job.lease is not None
+        ended = partial(self._begun.end, job.lease.token)
+        self._loop.call_soon_threadsafe(self._recorder.record, job, change, ended)
 
     def end(self) -> None:
         """Wait until what became of the attempts is on record, and let go."""
@@ -172,7 +193,7 @@ class Child:
         attempt: Attempt | None = None
         try:
             claimed = await self._claim(job)
-            attempt = None if claimed is None else self._attempts.start(claimed)
+            attempt = self._attempts.start(claimed) if isinstance(claimed, Job) else None
         except Exception:
             _logger.exception("job %s: it cannot be begun", job)
         if attempt is None:
@@ -180,7 +201,7 @@ class Child:
         elif attempt.task.is_async:
             self._on_loop = attempt
 
-    async def _claim(self, job: str) -> Job | None:
+    async def _claim(self, job: str) -> Job | KeyError | None:
         """Claim a job; None if another has it, or it is not to be run now."""
         await self._ready.wait()
         while not self._stop.is_set():
@@ -192,7 +213,7 @@ class Child:
                 _logger.error("cannot claim: %s", error)
                 await self._pause()
             else:
-                return answer if isinstance(answer, Job) else None
+                return None if isinstance(answer, NotAllowed) else answer
         return None
 
     async def _pause(self) -> None:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from celery import signals
 
-from onecopy.app import tasks_of_all, uses_webhooks, webhooks_of_all
+from onecopy.app import adopted_of_all, tasks_of_all, uses_webhooks, webhooks_of_all
 from onecopy.celery import child, keeper
+from onecopy.celery.adopted import Adopted
 from onecopy.celery.task import register
 from onecopy.engines.celery_app import DEFAULT_QUEUE
 from onecopy.errors import OneCopyError
@@ -98,6 +99,7 @@ class Parent:
         self._app: Celery = worker.app
         self._pid = os.getpid()
         self._tasks = tasks_of_all()
+        self._adopted = adopted_of_all()
         self._slots: dict[int, int] = {}
         """Of the children, by their pids."""
         self._names: dict[int, str] = {}
@@ -119,7 +121,7 @@ class Parent:
 
     def set_up(self) -> None:
         """Load, seal, and start the keeper."""
-        if not self._tasks:
+        if not self._has_jobs():
             return
         self._must_fork()
         try:
@@ -135,11 +137,17 @@ class Parent:
             preload_for_webhooks()
         self._scoreboard = Scoreboard(create())
         self._duties = keeper.Duties(
-            self._tasks, self._queues(), webhooks_of_all(), self._scoreboard
+            {**self._tasks, **self._adopted},
+            self._queues(),
+            webhooks_of_all(),
+            self._scoreboard,
         )
         master.seal(_logger)
         self._start_keeper()
         self._worker.hub.call_soon(self._watch)
+
+    def _has_jobs(self) -> bool:
+        return bool(self._tasks or self._adopted)
 
     def _must_fork(self) -> None:
         from celery.concurrency.prefork import TaskPool
@@ -244,17 +252,20 @@ class Parent:
 
     def begin_child(self) -> None:
         """Called in a child of the pool, right after its fork."""
-        if not self._tasks:
+        if not self._has_jobs():
             return
         if self._channel is not None:
             self._channel.close()
         from billiard.process import current_process
 
-        child.begin(self._tasks, self._scoreboard, cast("Any", current_process()).index + 1)
+        slot = cast("Any", current_process()).index + 1
+        begun = child.begin(self._tasks, self._scoreboard, slot)
+        if self._adopted:
+            Adopted(self._app, self._adopted, begun)
 
     def tell_of_revoked(self, request: Any) -> None:  # noqa: ANN401  Celery's
         """Cancel the job of a message that Celery was told not to run."""
-        if request.task in self._tasks:
+        if request.task in self._duties.tasks:
             self._tell({"command": "cancel", "job": request.id})
 
     # The end.

@@ -14,12 +14,13 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from onecopy.execution.runtime import Runtime
     from onecopy.jobs import Job
+    from onecopy.tasks import Task
 
 _EVERY: Final = 1.0
 _SOONEST: Final = 0.02
@@ -35,7 +36,9 @@ _DELAYED: Final = 1.0
 class Publishing:
     """Remembers what it has published, and when."""
 
-    def __init__(self, runtime: Runtime, queues: Sequence[str], tasks: Collection[str]) -> None:
+    def __init__(
+        self, runtime: Runtime, queues: Sequence[str], tasks: Mapping[str, Task[..., Any]]
+    ) -> None:
         """Take the queues that this worker consumes, and the tasks that it knows."""
         self._runtime = runtime
         self._queues = queues
@@ -72,14 +75,19 @@ class Publishing:
             return False
         version, at, pause = self._published.get(job.id, (-1, 0.0, 0.0))
         if version != job.version:
-            # Nobody has published it for what it has become due for now, if that was long ago.
-            if job.due_at - job.created_at <= _DELAYED and now - job.due_at < _PATIENCE:
+            if self._is_published(job) and now - job.due_at < _PATIENCE:
                 return False
             pause = _FIRST_PAUSE / 2
         elif now - at < pause:
             return False
         self._published[job.id] = (job.version, now, min(2 * pause, _LONGEST_PAUSE))
         return True
+
+    def _is_published(self, job: Job) -> bool:
+        """Whether somebody has published it, or has tried: who accepted it, or Celery a retry."""
+        if job.attempt and self._tasks[job.task].adopted:
+            return True
+        return job.due_at - job.created_at <= _DELAYED
 
     def _forget(self, due: Sequence[Job]) -> None:
         """What is not due any more has begun."""

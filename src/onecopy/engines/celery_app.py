@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from onecopy.errors import OptionError
@@ -29,8 +30,9 @@ def give(app: Celery) -> None:
     """
     if _given and app is not _given[0]:
         raise OptionError("celery", "the jobs of one process are carried by one Celery app")
-    _given[:] = [app]
-    app.conf.imports = (*(app.conf.imports or ()), WORKER)
+    if not _given:
+        _given.append(app)
+        _import_in_workers(app)
 
 
 def given() -> Celery | None:
@@ -53,8 +55,22 @@ def app_of(url: str | None) -> Celery:
     return _apps[url]
 
 
+def _import_in_workers(app: Celery) -> None:
+    """Have the workers of an app import what runs jobs; its settings are not looked at yet."""
+    from celery import signals
+
+    def add(**_: object) -> None:
+        import_module(WORKER)
+
+    signals.import_modules.connect(add, sender=app, weak=False)
+
+
 def _no_broker(url: str | None) -> str:
-    has = "ONECOPY_ENGINE is not set" if url is None else f"{url!r} names no broker of Celery's"
+    has = (
+        "ONECOPY_ENGINE is not set"
+        if url is None  # Not the whole URL: a password may be in it.
+        else f"ONECOPY_ENGINE, {url.partition('//')[0]!r}, names no broker of Celery's"
+    )
     return (
         f"{has}; name one, as in ONECOPY_ENGINE=celery+redis://localhost:6379/0 or "
         "celery+amqp://user:password@localhost/, or give a Celery app: OneCopy(celery=...)"
@@ -71,7 +87,6 @@ def _new_app(url: str, broker: str) -> Celery:
         raise OptionError("engine", words) from error
     app = Celery("onecopy", broker=broker, set_as_current=False)
     app.conf.update(
-        imports=(WORKER,),
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,
@@ -82,6 +97,7 @@ def _new_app(url: str, broker: str) -> Celery:
         broker_connection_retry_on_startup=True,
         worker_cancel_long_running_tasks_on_connection_loss=False,
     )
+    _import_in_workers(app)
     return app
 
 

@@ -35,7 +35,7 @@ def headers_of(job: Job) -> dict[str, Any]:
         "expires": None,
         "group": None,
         "group_index": None,
-        "retries": 0,
+        "retries": job.attempt,
         "timelimit": [None, None],
         "root_id": job.id,
         "parent_id": None,

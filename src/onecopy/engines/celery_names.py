@@ -13,6 +13,8 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from onecopy.errors import OneCopyError
+
 
 class _Finder(MetaPathFinder, Loader):
     """Finds `module:name`, a package of attributes, and `module:name.attribute` in it."""
@@ -27,6 +29,8 @@ class _Finder(MetaPathFinder, Loader):
             reduce(getattr, names.split("."), sys.modules[module])
         except AttributeError:
             return None
+        except OneCopyError as error:  # Celery would show where it was raised, at length.
+            raise SystemExit(f"onecopy: {error}") from None
         return ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

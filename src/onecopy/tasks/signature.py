@@ -26,11 +26,18 @@ _KIND = inspect.Parameter
 class Signature:
     """What a task takes and returns."""
 
-    def __init__(self, function: Callable[..., object], task: str) -> None:
-        """Read the hints of a function. Raises DeclarationError where one cannot travel."""
+    def __init__(
+        self, function: Callable[..., object], task: str, *, unhinted: object = None
+    ) -> None:
+        """Read the hints of a function. Raises DeclarationError where one cannot travel.
+
+        unhinted: the hint of parameters that have none; None: they must have one.
+        """
         self._task = task
         self._parameters = _parameters(function, task)
         hints = _hints(function, task)
+        if unhinted is not None:
+            hints = {**dict.fromkeys(self._parameters, unhinted), **hints}
         self.injected: dict[str, Injected] = {}
         """The injected parameters and their types."""
         fields: dict[str, object] = {}

@@ -45,6 +45,8 @@ class Task[**P, R]:
 
     Raises ArgumentsInvalid, NoWorker, Busy, JobFailed, ResultTimeout.
     """
+    adopted = False
+    """Whether Celery runs it, and not a job worker."""
     call_sync = CallSync()
     """`call` where there is no event loop."""
 
@@ -60,9 +62,12 @@ class Task[**P, R]:
         self.source = _source(function)
         """Where the function is written, as "file:line"."""
         self.is_async = _is_async(function)
-        self.signature = Signature(function, name)
+        self.signature = self._read_signature(function)
         chosen = declared(name, options, is_async=self.is_async)
         self.sender: Sender[R] = Sender(name, self.signature, tasks, chosen, Sending())
+
+    def _read_signature(self, function: Callable[P, Any]) -> Signature:
+        return Signature(function, self.name)
 
     def __repr__(self) -> str:
         return f"<Task {self.name!r}>"
