@@ -1,5 +1,9 @@
 """A Celery app of somebody's, and a service that adopts two tasks of it."""
 
+# The parameters of a task have no hints, as many people write them.
+# pyright: reportUnknownParameterType=false, reportMissingParameterType=false
+# pyright: reportUnknownVariableType=false
+
 import os
 from typing import Any
 
@@ -20,8 +24,7 @@ def double(number: int) -> int:
 
 
 @tasks.task(name="stubborn", bind=True, max_retries=3)
-# As people write it: without hints.
-def stubborn(self, failures, kind="retry"):  # noqa: ANN001, ANN201  # pyright: ignore
+def stubborn(self: Any, failures, kind="retry"):  # noqa: ANN001, ANN201, ANN401
     if self.request.retries < failures:
         raise self.retry(exc=ValueError(f"no. {self.request.retries}"), countdown=0.05)
     if kind == "fail":
