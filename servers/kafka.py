@@ -74,10 +74,14 @@ _QUESTION: Final = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
 class Kafka(Server):
-    """A broker that is its own controller."""
+    """A broker that is its own controller.
 
-    def __init__(self, folder: Path) -> None:
+    properties: lines of its configuration besides, as in `["auto.create.topics.enable=true"]`.
+    """
+
+    def __init__(self, folder: Path, properties: Sequence[str] = ()) -> None:
         super().__init__(folder)
+        self._properties = properties
         self._controller_port = free_port()
 
     @property
@@ -99,7 +103,7 @@ class Kafka(Server):
         configuration = _PROPERTIES.format(
             host=HOST, port=self.port, controller=self._controller_port, folder=self.folder
         )
-        (self.folder / _FILE).write_text(configuration)
+        (self.folder / _FILE).write_text(configuration + "\n".join(self._properties))
         formatted = subprocess.run(
             [*self._java("kafka.tools.StorageTool"), *_FORMAT, str(self.folder / _FILE)],
             capture_output=True,

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from onecopy.engines.kafka_address import Address
 from onecopy.engines.kafka_prefix import Prefix
-from onecopy.engines.kafka_thread import TOO_NEW, Errors, configuration, make_topics
+from onecopy.engines.kafka_thread import FATAL, Errors, configuration, make_topics
 from onecopy.engines.presence import Presence
 
 _TURN: Final = 0.1
@@ -88,7 +88,7 @@ class Reader:
 
     def _failed(self, error: KafkaException) -> None:
         what: KafkaError = error.args[0]
-        if what.code() in TOO_NEW:
+        if "version not supported" in what.str() and self._protocol == "consumer":
             self._protocol = "classic"  # The brokers are older than the new one, or do without.
             return
         _logger.error("cannot read from Kafka: %s", what.str())
@@ -160,7 +160,7 @@ class Reader:
 
     def _is_good(self, message: Message) -> bool:
         error = message.error()
-        if error is not None and error.code() in TOO_NEW:
+        if error is not None and error.code() in FATAL:
             raise KafkaException(error)
         return error is None
 

@@ -21,8 +21,12 @@ _AWAY: Final = {
     KafkaError._AUTHENTICATION,
     KafkaError._SSL,
 }
-TOO_NEW: Final = {KafkaError._UNSUPPORTED_FEATURE, KafkaError.UNSUPPORTED_VERSION}
-"""The brokers do not know what was asked."""
+FATAL: Final = {
+    KafkaError._FATAL,
+    KafkaError._UNSUPPORTED_FEATURE,
+    KafkaError.UNSUPPORTED_VERSION,
+}
+"""The client is of no use from here on."""
 _logger = logging.getLogger("onecopy.engine")
 
 

@@ -14,6 +14,11 @@ class Presence:
         self.broker = broker
         self._away: set[str] = set()
 
+    @property
+    def away(self) -> bool:
+        """Whether a connection is lost, or could not be had."""
+        return bool(self._away)
+
     def gone(self, connection: str, reason: str) -> None:
         """Hear that a connection is lost, or cannot be had."""
         if not self._away:

@@ -87,8 +87,12 @@ class Link:
 
 def in_words(error: BaseException) -> str:
     """Return what an error says, in a line."""
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
     said = " ".join(str(error).split()) or type(error).__name__
-    return said if not isinstance(error, TimeoutError) else "it does not answer"
+    if "Connection.OpenOk" in said:  # The client says no more.
+        return "it refuses the virtual host: there is none of this name, or not for this user"
+    return said
 
 
 def _quieten() -> None:

@@ -47,6 +47,7 @@ class Publisher:
 
     def __init__(self, url: URL, queues: Queues, presence: Presence) -> None:
         self._queues = queues
+        self._presence = presence
         self._outbox = Outbox[Letter](presence.broker)
         self._link = Link(url, "publisher", presence, self._publish)
         self._declared: set[str] = set()
@@ -58,7 +59,8 @@ class Publisher:
 
     async def close(self) -> None:
         """Publish what is left, if that is quick, and disconnect."""
-        await self._outbox.emptied(_CLOSE)
+        if not self._presence.away:
+            await self._outbox.emptied(_CLOSE)
         await self._link.stop()
 
     async def _publish(self, connection: AbstractConnection) -> None:

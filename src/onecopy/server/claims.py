@@ -48,6 +48,8 @@ class Claims:
         self._wake = asyncio.Event()
         attempts.on_room.append(self._wake.set)
         self._rung: Sequence[Rung] = ()
+        self._heard = False
+        """Whether a ring has named jobs since the store was last looked into."""
         self._look_at = 0.0
         """When the store is to be looked into, whoever rings (monotonic)."""
         self._stopping = False
@@ -121,7 +123,11 @@ class Claims:
             return limit
         self._start(jobs)
         if self._runtime.engine.names_jobs:
-            await self._plan_look()
+            heard, self._heard = self._heard, False
+            if len(jobs) < limit or heard:
+                await self._plan_look()
+            else:  # There may be more, and the engine brings none.
+                self._look_at = time.monotonic() + _NOT_FOR_US
         return len(jobs)
 
     async def _plan_look(self) -> None:
@@ -162,6 +168,7 @@ class Claims:
         seconds = max(0.0, self._look_at - time.monotonic()) if engine.names_jobs else _LOOK_EVERY
         rung = await engine.wait_for_ring(self._queues.names, seconds, limit=limit)
         self._rung = rung or ()
+        self._heard = self._heard or bool(rung)
         self._wake.set()
 
     async def _next_due(self) -> float | None:
