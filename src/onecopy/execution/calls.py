@@ -25,6 +25,8 @@ from onecopy.jobs import Failure
 BACKLOG: Final = 128
 CHUNK: Final = 64 * 1024
 """Bytes that are read at once; the memory for more would be mapped afresh each time."""
+_AGAIN: Final = 0.02
+"""Seconds until a call that has lost its place in line tries to have another."""
 _PREFIX: Final = "call-"
 _LONGEST_PATH: Final = 100
 """Bytes of a path that any system takes as a socket's."""
@@ -144,14 +146,22 @@ class Caller:
         """Ask one run of this host after the other until one takes the call."""
         busy = False
         for name in self._names(task):
-            answer = await self._ask_run(name, question)
-            while answer.not_begun:
-                answer = await self._ask_run(name, question)
+            answer = await self._ask_until_begun(name, question)
             if not (answer.unknown or answer.busy):
                 self._known[task] = name
                 return answer
             busy = busy or answer.busy
         return Answer(unknown=not busy, busy=busy)
+
+    async def _ask_until_begun(self, name: str, question: bytes) -> Answer:
+        """Ask a run; again if a worker gives the call back, even if the line is full meanwhile."""
+        answer = await self._ask_run(name, question)
+        given_back = answer.not_begun
+        while answer.not_begun or (given_back and answer.busy):
+            if answer.busy:
+                await asyncio.sleep(_AGAIN)
+            answer = await self._ask_run(name, question)
+        return answer
 
     async def _ask_run(self, name: str, question: bytes) -> Answer:
         """Ask a run by the name of its socket; one that has ended knows no task."""
