@@ -11,6 +11,7 @@ jobs_store.py  the store of jobs that a command is about
 jobs_times.py  times and ages as they are written on the command line
 jobs_tables.py jobs, their history and their figures, as tables and as JSON
 jobs_follow.py a job until it is final, with a bar
+store.py       `onecopy store`: migrate, check, copy
 webhooks.py    `onecopy webhooks`: list, show, replay, test
 webhooks_store.py   the deliveries that a command is about
 webhooks_tables.py  deliveries and their tries, as tables and as JSON
@@ -38,6 +39,7 @@ _COMMANDS: Final = {
     "reload": "Load a running app anew, without a failed request.",
     "memory": "Show who holds what.",
     "jobs": "List, show, retry, cancel and delete jobs.",
+    "store": "Check the store of jobs, copy it into another one.",
     "webhooks": "List, show, replay and try out webhooks.",
     "doctor": "Check this machine, and how much of an app is shared.",
 }

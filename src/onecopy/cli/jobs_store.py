@@ -34,15 +34,20 @@ def with_runtime[T](state_dir: str, work: Callable[[Runtime], Coroutine[Any, Any
     Raises:
         click.ClickException: there is no store here, or it cannot be used now.
     """
-    os.environ[STATE_DIR] = state_dir
-    _must_be_there(store_url())
+    use(state_dir)
+    must_be_there(store_url())
     try:
         return asyncio.run(_open_and(work))
     except Unavailable as error:
         raise click.ClickException(str(error)) from error
 
 
-def _must_be_there(url: str) -> None:
+def use(state_dir: str) -> None:
+    """Have the service's folder be this one."""
+    os.environ[STATE_DIR] = state_dir
+
+
+def must_be_there(url: str) -> None:
     """A question is not to make an empty store, in a folder where nobody serves."""
     if url.startswith("memory:"):
         raise click.ClickException(f"{STORE} is {url}: such jobs can be seen in their process only")

@@ -7,8 +7,9 @@ Times are seconds since 1970; the caller says what time it is, so that tests can
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Change, Event, Job, NotAllowed, Status
 from onecopy.stores.deliveries import Deliveries
 
@@ -194,6 +195,37 @@ class Store(Protocol):
         Their final deliveries go with them.
         """
         ...
+
+
+class Record(NamedTuple):
+    """A job as another store has it, with its whole history."""
+
+    job: Job
+    events: Sequence[Event]
+
+
+@runtime_checkable
+class Importing(Protocol):
+    """A store that takes over what another one has."""
+
+    async def put_jobs(self, records: Sequence[Record]) -> int:
+        """Record jobs as they are, all or none, in this order; return how many were put.
+
+        One that is on record is left, unless its version is lower. Raises IdempotencyConflict if
+        another job has a key of theirs.
+        """
+        ...
+
+    async def put_deliveries(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
+        """Record deliveries and their tries; one that is on record is left, unless it is behind."""
+        ...
+
+
+def is_behind(known: Delivery, other: Delivery) -> bool:
+    """Whether another store has seen more of a delivery."""
+    if known.tries == other.tries:
+        return known.status == "pending" != other.status
+    return known.tries < other.tries
 
 
 @runtime_checkable

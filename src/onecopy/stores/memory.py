@@ -7,6 +7,7 @@ from statistics import fmean
 
 from msgspec.structs import replace
 
+from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import (
     Change,
     Claim,
@@ -21,7 +22,7 @@ from onecopy.jobs import (
     expired,
     new_token,
 )
-from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats, spans
+from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Record, Stats, spans
 from onecopy.stores.memory_deliveries import MemoryDeliveries
 
 
@@ -85,6 +86,21 @@ class MemoryStore:
             if after.callbacks and after.final:
                 self._deliveries.record(after, now)
         return after
+
+    async def put_jobs(self, records: Sequence[Record]) -> int:
+        """Record jobs as another store has them."""
+        put = 0
+        with self._lock:
+            for job, events in records:
+                known = self._jobs.get(job.id)
+                if known is None or known.version < job.version:
+                    self._jobs[job.id], self._events[job.id] = job, [*events]
+                    put += 1
+        return put
+
+    async def put_deliveries(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
+        """Record deliveries as another store has them."""
+        return self._deliveries.put(records)
 
     async def claim(
         self,

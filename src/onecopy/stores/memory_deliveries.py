@@ -3,7 +3,7 @@
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from onecopy.deliveries import (
     Change,
@@ -18,6 +18,7 @@ from onecopy.deliveries import (
     of,
 )
 from onecopy.jobs import Job
+from onecopy.stores.base import is_behind
 from onecopy.stores.deliveries import DeliveryFilter
 
 
@@ -100,6 +101,18 @@ class MemoryDeliveries:
             for each in old:
                 self._delete(each.id)
             return len(old)
+
+    def put(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
+        """Record deliveries as another store has them."""
+        put = 0
+        with self._lock:
+            for delivery, tries in records:
+                known = self._deliveries.get(delivery.id)
+                if known is None or is_behind(known, delivery):
+                    self._set(delivery)
+                    self._tries[delivery.id] = [*tries]
+                    put += 1
+        return put
 
     def _disable(self, url: str, now: float) -> None:
         self._disabled.add(url)

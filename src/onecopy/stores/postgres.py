@@ -9,6 +9,7 @@ postgres_tables.py       its tables, and how each version came out of the one be
 postgres_rows.py         jobs and events as rows
 postgres_accept.py       accepting: one statement
 postgres_joining.py      accepting in a transaction of the user's own
+postgres_import.py       what another store has, put in
 postgres_claims.py       which jobs are to be claimed next: one statement
 postgres_queries.py      what else is asked of the tables
 postgres_figures.py      counts and times, kept with each change
@@ -21,12 +22,14 @@ import weakref
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Change, Event, Job, NotAllowed
 from onecopy.postgres_address import PostgresAddress
 from onecopy.stores import postgres_accept as accepting
+from onecopy.stores import postgres_import as importing
 from onecopy.stores import postgres_joining as joining
 from onecopy.stores import postgres_queries as queries
-from onecopy.stores.base import Filter, Stats
+from onecopy.stores.base import Filter, Record, Stats
 from onecopy.stores.postgres_claims import next_due
 from onecopy.stores.postgres_database import Database
 from onecopy.stores.postgres_deliveries import PostgresDeliveries
@@ -89,6 +92,14 @@ class PostgresStore:
     ) -> list[Job]:
         """Record jobs in a transaction of the caller's, by a connection that blocks."""
         return joining.accept_in_sync(connection, self._database.address, jobs, max_queued)
+
+    async def put_jobs(self, records: Sequence[Record]) -> int:
+        """Record jobs as another store has them."""
+        return await self._database.write(lambda link: importing.put_jobs(link, records))
+
+    async def put_deliveries(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
+        """Record deliveries as another store has them."""
+        return await self._database.write(lambda link: importing.put_deliveries(link, records))
 
     async def claim(
         self,

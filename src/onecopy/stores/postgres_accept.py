@@ -95,7 +95,7 @@ async def accept_simple(
 ) -> list[list[Job] | IdempotencyConflict]:
     """Grant simple wishes, in one statement; it may be repeated."""
     jobs = {job.id: job for wish in wishes for job in wish.jobs}
-    new = await _insert(link, jobs.values())
+    new = await insert(link, jobs.values())
     others = [job for job in jobs.values() if job.id not in new]
     known = await on_record(link, others)
     for job in jobs.values():
@@ -129,12 +129,12 @@ async def accept(link: Asking, wish: Wish) -> list[Job]:
         answer.append(first)
     if wish.max_queued is not None:
         await _must_have_room(link, new.values(), wish.max_queued)
-    if len(await _insert(link, new.values())) != len(new):
+    if len(await insert(link, new.values())) != len(new):
         raise Again("another process has just used one of the keys")
     return answer
 
 
-async def _insert(link: Asking, jobs: Iterable[Job]) -> set[str]:
+async def insert(link: Asking, jobs: Iterable[Job]) -> set[str]:
     """Record those jobs that are not on record, and return their ids."""
     rows = [new_row(job) for job in jobs]
     if not rows:

@@ -122,7 +122,7 @@ class PostgresDeliveries:
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final deliveries that were kept for their time."""
         which = "WHERE remove_at <= %b::float8 ORDER BY remove_at LIMIT %b::bigint"
-        return await self._database.write(lambda link: _delete(link, which, now, limit))
+        return await self._database.write(lambda link: delete(link, which, now, limit))
 
 
 async def note(link: Link, jobs: Sequence[Job]) -> None:
@@ -150,7 +150,7 @@ async def insert(link: Link, deliveries: Sequence[Delivery]) -> None:
 async def forget(link: Link, jobs: Sequence[str]) -> None:
     """Forget the final deliveries of jobs."""
     if jobs:
-        await _delete(link, "WHERE job = ANY(%b::text[]) AND status <> 'pending'", [*jobs])
+        await delete(link, "WHERE job = ANY(%b::text[]) AND status <> 'pending'", [*jobs])
 
 
 async def _change(link: Link, delivery: str, change: Change, now: float) -> Delivery:
@@ -158,13 +158,26 @@ async def _change(link: Link, delivery: str, change: Change, now: float) -> Deli
     after = apply(_of_row(row), change, now)
     await _update(link, {row[0]: after})
     if isinstance(change, Tried):
-        record = "INSERT INTO tries VALUES (%b::bigint, %b::integer, %b::bytea)"
-        await link.do(record, row[0], after.tries, _pack(change.outcome))
+        await record_try(link, delivery, after.tries, change.outcome)
         if after.status == "disabled":
             await _disable(link, after.url, now)
     if isinstance(change, Replay):
         await link.do("DELETE FROM disabled_urls WHERE url = %b::text", after.url)
     return after
+
+
+async def record_try(link: Link, delivery: str, number: int, outcome: Try) -> None:
+    """Record a try of a delivery."""
+    record = (
+        "INSERT INTO tries SELECT seq, %b::integer, %b::bytea FROM deliveries WHERE id = %b::text"
+    )
+    await link.do(record, number, _pack(outcome), delivery)
+
+
+async def lock(link: Link, delivery: str) -> Delivery | None:
+    """Return a delivery, and have nobody else change it; None if there is none."""
+    rows = await link.lock(f"{_SELECT} WHERE id = %b::text FOR UPDATE", delivery)
+    return _of_row(rows[0]) if rows else None
 
 
 async def _disable(link: Link, url: str, now: float) -> None:
@@ -229,7 +242,8 @@ async def _find(link: Link, which: DeliveryFilter) -> list[Delivery]:
     return [_of_row(row) for row in await link.rows(query, *values, which.limit)]
 
 
-async def _delete(link: Link, which: str, *values: object) -> int:
+async def delete(link: Link, which: str, *values: object) -> int:
+    """Delete deliveries for which a condition holds, with their tries."""
     lock = f"SELECT seq FROM deliveries {which} FOR UPDATE SKIP LOCKED"
     seqs = [seq for (seq,) in await link.rows(lock, *values)]
     if seqs:

@@ -37,6 +37,10 @@ _INSERT_EVENTS: Final = (
     "INSERT INTO events (job, number, at, kind, data) SELECT * FROM "
     "unnest(%b::bigint[], %b::integer[], %b::float8[], %b::text[], %b::bytea[])"
 )
+_OR_UPDATE: Final = (
+    " ON CONFLICT (job, number) DO UPDATE "
+    "SET at = excluded.at, kind = excluded.kind, data = excluded.data"
+)
 _EVENTS: Final = (
     "SELECT jobs.id, events.number, at, kind, data "
     "FROM unnest(%b::text[], %b::integer[]) WITH ORDINALITY AS asked (id, after, place) "
@@ -104,11 +108,20 @@ async def update(link: Link, jobs: Mapping[int, Job]) -> None:
 
 async def record(link: Link, events: Sequence[tuple[int, Event]]) -> None:
     """Record events of jobs, each with the `seq` of its job."""
+    await _insert_events(link, events, "")
+
+
+async def _insert_events(link: Link, events: Sequence[tuple[int, Event]], what: str) -> None:
     rows = [
         (seq, each.number, each.at, each.kind, as_bytes(pack_data(each.data)))
         for seq, each in events
     ]
-    await link.do(_INSERT_EVENTS, *columns_of(rows))
+    await link.do(_INSERT_EVENTS + what, *columns_of(rows))
+
+
+async def put_events(link: Link, events: Sequence[tuple[int, Event]]) -> None:
+    """Record events of jobs; one that is on record is written anew."""
+    await _insert_events(link, events, _OR_UPDATE)
 
 
 async def events(link: Link, after: Mapping[str, int], limit: int | None) -> list[Event]:

@@ -18,11 +18,12 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
+from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Change, Event, Job, NotAllowed
 from onecopy.stores import sqlite_claims as claims
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
-from onecopy.stores.base import Filter, Stats
+from onecopy.stores.base import Filter, Record, Stats
 from onecopy.stores.sqlite_deliveries import SQLiteDeliveries
 from onecopy.stores.sqlite_figures import stats
 from onecopy.stores.sqlite_file import File
@@ -68,6 +69,14 @@ class SQLiteStore:
             return queries.accept(cursor, group, jobs, max_queued)
 
         return await self._file.write(run)
+
+    async def put_jobs(self, records: Sequence[Record]) -> int:
+        """Record jobs as another store has them."""
+        return await self._file.write(lambda cursor, group: queries.put(cursor, group, records))
+
+    async def put_deliveries(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
+        """Record deliveries as another store has them."""
+        return await self._deliveries.put(records)
 
     async def claim(
         self,

@@ -3,7 +3,7 @@
 import json
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from onecopy.deliveries import (
@@ -18,6 +18,7 @@ from onecopy.deliveries import (
     of,
 )
 from onecopy.jobs import Job
+from onecopy.stores.base import is_behind
 from onecopy.stores.deliveries import DeliveryFilter
 
 if TYPE_CHECKING:
@@ -127,14 +128,38 @@ class SQLiteDeliveries:
 
         return await self._file.write(run)
 
+    async def put(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
+        """Record deliveries as another store has them."""
+
+        def run(cursor: sqlite3.Cursor, _group: object) -> int:
+            return sum([_put(cursor, *record) for record in records])
+
+        return await self._file.write(run)
+
+
+def _put(cursor: sqlite3.Cursor, delivery: Delivery, tries: Sequence[Try]) -> bool:
+    row = cursor.execute(_SELECT + "WHERE id = ?", (delivery.id,)).fetchone()
+    if row is not None and not is_behind(_of_row(row), delivery):
+        return False
+    _delete(cursor, "WHERE id = ?", delivery.id)
+    _insert(cursor, delivery)
+    (seq, *_) = _row(cursor, delivery.id)
+    for number, each in enumerate(tries, 1):
+        _record_try(cursor, seq, number, each)
+    return True
+
 
 def record(cursor: sqlite3.Cursor, job: Job, now: float) -> None:
     """Record the deliveries of a job that has become final."""
     for each in of(job, now):
         known = cursor.execute("SELECT 1 FROM disabled_urls WHERE url = ?", (each.url,))
         new = disabled(each, now) if known.fetchone() else each
-        fixed = (new.id, new.job, new.url, new.receiver, new.payload, new.created_at, new.keep)
-        cursor.execute(_INSERT, (*fixed, *_changing(new)))
+        _insert(cursor, new)
+
+
+def _insert(cursor: sqlite3.Cursor, new: Delivery) -> None:
+    fixed = (new.id, new.job, new.url, new.receiver, new.payload, new.created_at, new.keep)
+    cursor.execute(_INSERT, (*fixed, *_changing(new)))
 
 
 def forget(cursor: sqlite3.Cursor, job: str) -> None:

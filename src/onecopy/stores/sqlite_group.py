@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import count
 
-from onecopy.jobs import Change, Job, accepted, apply, describe
+from onecopy.jobs import Change, Event, Job, accepted, apply, describe
 from onecopy.stores.sqlite_deliveries import record
 from onecopy.stores.sqlite_figures import Figures
 from onecopy.stores.sqlite_rows import (
@@ -73,6 +73,26 @@ class Group:
         self._events.append(event)
         self.figures.add(job)
         self._size += 1
+
+    def put(self, job: Job, events: Sequence[Event]) -> bool:
+        """Write a job as another store has it, unless what is on record is as new."""
+        found = self.find([job.id]).get(job.id)
+        if found is None:
+            seq, before = self._next_seq(), None
+            self._new[seq] = job
+            self._known[job.id] = seq
+        else:
+            seq, before = found
+            if before.version >= job.version:
+                return False
+            self.rewrite(seq, job)
+            self.figures.add(before, -1)
+        known = -1 if before is None else before.version
+        self._note_texts(seq, before, job)
+        self._events += [event_row(seq, event) for event in events if event.number > known]
+        self.figures.add(job)
+        self._size += 1
+        return True
 
     def _next_seq(self) -> int:
         if self._seqs is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from onecopy.jobs import Change, Claim, Job, Lease, NotAllowed, new_token
-from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull
+from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Record
 from onecopy.stores.packing import unpack_job
 from onecopy.stores.sqlite_deliveries import forget
 from onecopy.stores.sqlite_figures import Figures
@@ -80,6 +80,19 @@ def accept(
     for job in new.values():
         group.add(job)
     return answer
+
+
+def put(cursor: sqlite3.Cursor, group: Group, records: Sequence[Record]) -> int:
+    """Record jobs as another store has them."""
+    which = "WHERE task = ? AND idempotency_key = ? AND id <> ?"
+    for job, _ in records:
+        if job.idempotency_key is not None:
+            other = select(cursor, which, job.task, job.idempotency_key, job.id)
+            if other:
+                raise IdempotencyConflict(
+                    f"the key {job.idempotency_key!r} is of job {other[0].id}"
+                )
+    return sum([group.put(*record) for record in records])
 
 
 def _on_record(cursor: sqlite3.Cursor, group: Group, job: Job) -> Job | None:
