@@ -54,7 +54,7 @@ servers: $(VENV)/.ready-dev ## Run real servers to try things out, as in `make s
 bench-jobs: $(VENV)/.ready-bench
 
 bench-all-jobs: $(VENV)/.ready-bench ## All benchmarks of jobs, one after the other, and their figures into the page
-	set -e; for each in call accept jobs one_copy.jobs events webhooks chaos growth report; do \
+	set -e; for each in call accept jobs one_copy.jobs events webhooks chaos growth growth_on_servers report; do \
 		$(BIN)/python -m benchmarks.$$each; done
 
 bench-%: $(VENV)/.ready-dev ## Run one benchmark of benchmarks/, as in `make bench-sharing`

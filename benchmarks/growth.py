@@ -29,7 +29,7 @@ from rich.progress import track
 
 from benchmarks import _facts
 from onecopy.jobs import Job, Succeed, new_id
-from onecopy.stores import change_one
+from onecopy.stores import Store, change_one
 from onecopy.stores.sqlite import SQLiteStore
 
 AIM: Final = 1.5
@@ -44,7 +44,8 @@ CALLERS: Final = (1, 8, 32, 128)
 type Synchronous = Literal["full", "normal"]
 
 
-def _job(number: int = 0) -> Job:
+def new_job(number: int = 0) -> Job:
+    """A job of one of three priorities."""
     now = time.time()
     return Job(
         id=new_id(),
@@ -71,22 +72,16 @@ class Queue:
     """A queue of some length, and the milliseconds that each call on it took."""
 
     length: int
-    store: SQLiteStore
-    file: Path
+    store: Store
     accept: list[float] = field(default_factory=list[float])
     claim: list[float] = field(default_factory=list[float])
     finish: list[float] = field(default_factory=list[float])
-
-    async def fill(self) -> None:
-        """Let the queue have its length; a tenth of the jobs are not due yet."""
-        await self.store.accept([_delayed(number) for number in range(MODELS)])
-        await asyncio.to_thread(_copy_models, self.file, self.length)
 
     async def turn(self) -> None:
         """Accept, claim and finish some jobs, one at a time."""
         for number in range(IN_A_ROUND):
             began = time.perf_counter()
-            await self.store.accept([_job(number)], max_queued=10**9)
+            await self.store.accept([new_job(number)], max_queued=10**9)
             accepted = time.perf_counter()
             job = await _claim(self.store)
             claimed = time.perf_counter()
@@ -97,14 +92,36 @@ class Queue:
             self.finish.append((finished - claimed) * 1e3)
 
     def figures(self) -> dict[str, Any]:
-        """The median of each call, and the size of the file."""
+        """The median of each call."""
         return {
             "queued": self.length,
             "accept_ms": median(self.accept),
             "claim_ms": median(self.claim),
             "finish_ms": median(self.finish),
-            "bytes": self.file.stat().st_size,
         }
+
+
+async def fill(queue: Queue, file: Path) -> None:
+    """Let the queue in a file have its length; a tenth of the jobs are not due yet."""
+    await queue.store.accept([delayed(number) for number in range(MODELS)])
+    await asyncio.to_thread(_copy_models, file, queue.length)
+
+
+async def measure(queues: Sequence[Queue]) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Return the figures of queues, measured in turns, and those of the last by the first's."""
+    for _ in track(range(ROUNDS), "in turns"):
+        for queue in queues:
+            await queue.turn()
+    rows = [queue.figures() for queue in queues]
+    for row in rows:
+        print(
+            f"{row['queued']:>11,} queued: accept {row['accept_ms']:.3f} ms, "
+            f"claim {row['claim_ms']:.3f} ms, finish {row['finish_ms']:.3f} ms"
+        )
+    calls = ("accept", "claim", "finish")
+    ratios = {call: rows[-1][f"{call}_ms"] / rows[0][f"{call}_ms"] for call in calls}
+    print(f"{'':>11} longest / shortest:", {call: round(each, 2) for call, each in ratios.items()})
+    return rows, ratios
 
 
 def _copy_models(file: Path, length: int) -> None:
@@ -140,20 +157,21 @@ def _copy(models: Sequence[tuple[Any, ...]], number: int) -> tuple[Any, ...]:
     return number + 1, id_, *columns, packed.replace(known.encode(), id_.encode(), 1)
 
 
-def _delayed(number: int) -> Job:
-    job = _job(number)
+def delayed(number: int) -> Job:
+    """Every tenth job is not due yet."""
+    job = new_job(number)
     if number % 10:
         return job
     return Job(id=job.id, task="later", arguments="{}", created_at=job.created_at, due_at=4e9)
 
 
-async def _claim(store: SQLiteStore) -> Job:
+async def _claim(store: Store) -> Job:
     now = time.time()
     (job,) = await store.claim("worker", ["default"], now=now, until=now + 30)
     return job
 
 
-async def _finish(store: SQLiteStore, job: Job) -> None:
+async def _finish(store: Store, job: Job) -> None:
     if job.lease is None:
         raise RuntimeError("a claimed job has a lease")
     await change_one(store, job.id, Succeed(job.lease.token, "null"), now=time.time())
@@ -163,25 +181,14 @@ async def growth(folder: Path, lengths: Sequence[int], synchronous: Synchronous)
     """Measure queues of these lengths in turns."""
     async with AsyncExitStack() as stack:
         queues: list[Queue] = []
-        for length in lengths:
-            place = folder / str(length)
-            store = await stack.enter_async_context(_opened(place, synchronous))
-            queues.append(Queue(length, store, place / "jobs.db"))
-            await queues[-1].fill()
-        for _ in track(range(ROUNDS), "in turns"):
-            for queue in queues:
-                await queue.turn()
-        rows = [queue.figures() for queue in queues]
-    first, last = rows[0], rows[-1]
-    ratios = {
-        call: last[f"{call}_ms"] / first[f"{call}_ms"] for call in ("accept", "claim", "finish")
-    }
-    for row in rows:
-        print(
-            f"{row['queued']:>11,} queued: accept {row['accept_ms']:.3f} ms, "
-            f"claim {row['claim_ms']:.3f} ms, finish {row['finish_ms']:.3f} ms"
-        )
-    print(f"{'':>11} longest / shortest:", {call: round(each, 2) for call, each in ratios.items()})
+        files = [folder / str(length) / "jobs.db" for length in lengths]
+        for length, file in zip(lengths, files, strict=True):
+            store = await stack.enter_async_context(_opened(file.parent, synchronous))
+            queues.append(Queue(length, store))
+            await fill(queues[-1], file)
+        rows, ratios = await measure(queues)
+        for row, file in zip(rows, files, strict=True):
+            row["bytes"] = file.stat().st_size
     return {"synchronous": synchronous, "queues": rows, "ratios": ratios}
 
 
@@ -215,7 +222,7 @@ async def throughput(
 async def _call_until(end: float, store: SQLiteStore, times: list[float]) -> None:
     while time.perf_counter() < end:
         began = time.perf_counter()
-        await store.accept([_job()])
+        await store.accept([new_job()])
         await _finish(store, await _claim(store))
         times.append((time.perf_counter() - began) * 1e3)
 

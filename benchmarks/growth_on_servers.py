@@ -1,9 +1,8 @@
-"""What a claim and an acceptance cost as a queue on a server grows.
+"""What a claim and an acceptance cost as the queue grows, in stores on servers.
 
-`python -m benchmarks.growth_on_servers postgres`: starts the servers that are named, and measures
-queues of 10 thousand and 1 million jobs, a tenth of them not due yet, in turns: accept a job, claim
-one, finish it, one at a time.
-Aim: the longest queue takes at most 1.5 times as long as the shortest.
+`python -m benchmarks.growth_on_servers redis`: a server of its own, as durable as it can be, with
+queues of 10 thousand and 1 million jobs side by side. The rounds are those of `benchmarks.growth`.
+Aim: the longer queue takes at most 1.5 times as long as the shorter.
 """
 
 from __future__ import annotations
@@ -11,114 +10,61 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from itertools import batched
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 from rich.progress import track
 
 from benchmarks import _facts
-from onecopy.jobs import Job, Succeed, new_id
-from onecopy.stores import Store, change_one
+from benchmarks.growth import AIM, Queue, delayed, measure
 from onecopy.stores.urls import open_store
 from servers.kinds import KINDS
 
-AIM: Final = 1.5
 LENGTHS: Final = (10_000, 1_000_000)
-ROUNDS: Final = 20
-IN_A_ROUND: Final = 50
-AT_ONCE: Final = 2_000
-CALLS: Final = ("accept", "claim", "finish")
-_APART: Final = {"postgres": "schema", "redis": "prefix"}
-"""The option by which a server has several stores."""
+AT_ONCE: Final = 500  # jobs that are accepted in one call
+CALLS: Final = 4  # under way at a time
+OWN: Final = {"redis": "prefix", "postgres": "schema"}
+"""The option of a store's URL by which one server holds several."""
 
 
-def _job(number: int) -> Job:
-    now = time.time()
-    late = number % 10 == 0
-    return Job(
-        id=new_id(),
-        task="later" if late else "resize",
-        arguments='{"path": "/images/0001.jpg", "width": 640}',
-        priority=number % 3,
-        created_at=now,
-        due_at=4e9 if late else now,
-    )
-
-
-@dataclass
-class Queue:
-    """A queue of some length, and the milliseconds that each call on it took."""
-
-    length: int
-    store: Store
-    times: dict[str, list[float]] = field(default_factory=lambda: {call: [] for call in CALLS})
-
-    async def fill(self) -> None:
-        """Accept jobs until the queue has its length."""
-        for start in track(range(0, self.length, AT_ONCE), f"{self.length:,} jobs"):
-            numbers = range(start, min(start + AT_ONCE, self.length))
-            await self.store.accept([_job(number) for number in numbers])
-
-    async def turn(self) -> None:
-        """Accept, claim and finish some jobs, one at a time."""
-        for number in range(1, IN_A_ROUND + 1):
-            stamps = [time.perf_counter()]
-            await self.store.accept([_job(number * 10 + 1)], max_queued=10**9)
-            stamps.append(time.perf_counter())
-            now = time.time()
-            [job] = await self.store.claim("worker", ["default"], now=now, until=now + 30)
-            stamps.append(time.perf_counter())
-            assert job.lease is not None
-            await change_one(self.store, job.id, Succeed(job.lease.token, "null"), now=now)
-            stamps.append(time.perf_counter())
-            for call, begun, done in zip(CALLS, stamps, stamps[1:], strict=False):
-                self.times[call].append((done - begun) * 1e3)
-
-    def figures(self) -> dict[str, Any]:
-        """The median of each call."""
-        medians = {f"{call}_ms": median(times) for call, times in self.times.items()}
-        return {"queued": self.length, **medians}
-
-
-async def growth(name: str, url: str, lengths: Sequence[int]) -> dict[str, Any]:
+async def growth(kind: str, url: str, lengths: Sequence[int]) -> dict[str, Any]:
     """Measure queues of these lengths in turns."""
     async with AsyncExitStack() as stack:
         queues: list[Queue] = []
         for length in lengths:
-            store = open_store(f"{url}?{_APART[name]}=growth_{length}")
+            store = open_store(f"{url}?{OWN[kind]}=queue_{length}")
             await store.open()
             stack.push_async_callback(store.close)
             queues.append(Queue(length, store))
-            await queues[-1].fill()
-        for _ in track(range(ROUNDS), "in turns"):
-            for queue in queues:
-                await queue.turn()
-        rows = [queue.figures() for queue in queues]
-    ratios = {call: rows[-1][f"{call}_ms"] / rows[0][f"{call}_ms"] for call in CALLS}
-    for row in rows:
-        told = ", ".join(f"{call} {row[f'{call}_ms']:.3f} ms" for call in CALLS)
-        print(f"{name:>10} {row['queued']:>11,} queued: {told}")
-    print(
-        f"{'':>10} longest / shortest: { {call: round(each, 2) for call, each in ratios.items()} }"
-    )
-    return {"store": name, "queues": rows, "ratios": ratios}
+            await _fill(queues[-1])
+        rows, ratios = await measure(queues)
+    return {"store": kind, "queues": rows, "ratios": ratios}
+
+
+async def _fill(queue: Queue) -> None:
+    """Let a queue have its length; a tenth of the jobs are not due yet."""
+    calls = batched(batched(range(queue.length), AT_ONCE), CALLS)
+    steps = -(-queue.length // (AT_ONCE * CALLS))
+    for some in track(calls, f"{queue.length:,} jobs", total=steps):
+        await asyncio.gather(
+            *(queue.store.accept([delayed(number) for number in numbers]) for numbers in some)
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="+", choices=sorted(_APART), help="of servers")
+    parser.add_argument("stores", nargs="*", default=[*OWN], help=f"of {', '.join(OWN)}")
     parser.add_argument("--lengths", type=int, nargs="*", default=LENGTHS, help="of queues")
     options = parser.parse_args()
-    grown: list[dict[str, Any]] = []
-    for name in options.names:
-        with tempfile.TemporaryDirectory() as folder, KINDS[name](Path(folder) / name) as server:
-            grown.append(asyncio.run(growth(name, server.url, options.lengths)))
-    _facts.save("growth_on_servers", {"aim": AIM, "growth": grown})
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # a server that does not run as root has its data in there
+        for kind in options.stores:
+            with KINDS[kind](Path(folder) / kind) as server:
+                grown = asyncio.run(growth(kind, server.url, options.lengths))
+            _facts.save(f"growth_{kind}", {"aim": AIM, "growth": grown})
 
 
 if __name__ == "__main__":

@@ -173,13 +173,16 @@ def growth(result: Result) -> str:
         [
             f"{queue['queued']:,}",
             *(f"{queue[f'{call}_ms']:.2f}" for call in calls),
-            megabytes(queue["bytes"]),
+            *([megabytes(queue["bytes"])] if "bytes" in queue else []),
         ]
         for queue in queues
     ]
     met = [f"{ratios[call]:.2f}: {_met(ratios[call] <= figures['aim'])}" for call in calls]
-    rows.append([f"the longest / the shortest, at most {figures['aim']:g}", *met, ""])
-    return table(["jobs queued", *(f"{call}, ms" for call in calls), "file"], rows)
+    file = ["file"] if "bytes" in queues[0] else []
+    rows.append(
+        [f"the longest / the shortest, at most {figures['aim']:g}", *met, *("" for _ in file)]
+    )
+    return table(["jobs queued", *(f"{call}, ms" for call in calls), *file], rows)
 
 
 def throughput(result: Result) -> str:

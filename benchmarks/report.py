@@ -43,6 +43,8 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "one_copy_jobs": ("one_copy_jobs", job_tables.one_copy),
     "chaos": ("chaos", job_tables.chaos),
     "growth": ("growth", job_tables.growth),
+    "growth_redis": ("growth_redis", job_tables.growth),
+    "growth_postgres": ("growth_postgres", job_tables.growth),
     "store": ("growth", job_tables.throughput),
     "events": ("events", event_tables.events),
     "webhooks": ("webhooks", event_tables.webhooks),
