@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from onecopy.execution.ports import Runtime
     from onecopy.http import HttpOptions
+    from onecopy.subscriptions import Subscription
+    from onecopy.subscriptions.subscription import Key, Where
     from onecopy.tasks import JobHandle, Task, Tasks
     from onecopy.tasks.adopted import AdoptedTask
     from onecopy.tasks.options import DeclaredOptions
@@ -45,6 +47,7 @@ class OneCopy:
             celery_app.give(celery)
         celery_names.install()
         self._tasks: Tasks | None = None
+        self._subscriptions: list[Subscription] = []
         self._http: HttpOptions | None = None
         self._runtime: Callable[[], Awaitable[Runtime]] | None = None
         _all.append(self)
@@ -131,6 +134,38 @@ class OneCopy:
         found = await self.tasks.job(job)
         task = self.tasks.get(found.task)
         return JobHandle(job, self.tasks, as_json if task is None else task.decode_result)
+
+    def subscribe(
+        self,
+        source: str,
+        task: "Task[..., Any]",
+        *,
+        where: "Where | None" = None,
+        key: "Key | None" = None,
+        url: str | None = None,
+    ) -> None:
+        """Have messages that others send become jobs of a task, one for each.
+
+        A message is a CloudEvent, structured or binary, or plain JSON; its data are an object of
+        the task's parameters by name. One that does not fit goes to the dead letters, with the
+        reason. Job workers take them.
+
+        source: `rabbitmq:orders`, a queue; `kafka:orders`, a topic. where: is given the data, and
+        says whether they are of interest; other messages are passed over. key: is given the data,
+        and returns what tells a message that comes again; left out, it is its id (of RabbitMQ's
+        messages or the CloudEvent, with its source), or topic, partition and offset. url: of the
+        broker; left out, that of ONECOPY_RABBITMQ or ONECOPY_KAFKA, or the engine's.
+
+        Raises DeclarationError for a source that is none.
+        """
+        from onecopy.subscriptions import Subscription
+
+        self._subscriptions.append(Subscription.of(source, task, where, key, url))
+
+    @property
+    def subscriptions(self) -> "Sequence[Subscription]":
+        """What it was told to subscribe to."""
+        return self._subscriptions
 
     def install(
         self,
@@ -234,6 +269,11 @@ def _declared() -> "dict[str, Task[..., Any]]":
             if known is not task and known.source != task.source:
                 raise TaskExists(task.name, known.source, task.source)
     return found
+
+
+def subscriptions_of_all() -> "list[Subscription]":
+    """Return what every `OneCopy` of this process subscribes to."""
+    return [each for shared in _all for each in shared.subscriptions]
 
 
 def webhooks_of_all() -> "Webhooks":

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onecopy.engines import Rung
-from onecopy.engines.kafka import FROM, REASON, KafkaEngine
+from onecopy.engines.kafka import KafkaEngine
+from onecopy.engines.kafka_letters import FROM, REASON
 from onecopy.engines.kafka_prefix import Prefix
 from onecopy.engines.local import LocalEngine
 from onecopy.engines.outbox import MOST
@@ -47,7 +48,7 @@ def test_nothing_is_committed_before_what_is_not_settled(order: list[int]) -> No
     assert prefix.settle(3) is None
 
 
-def _read_one(server: Kafka, topic: str) -> tuple[bytes | None, dict[str, Any]]:
+def read_one(server: Kafka, topic: str) -> tuple[bytes | None, dict[str, Any]]:
     """Return value and headers of the first message of a topic."""
     consumer = Consumer(
         {
@@ -87,7 +88,7 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_reason(
         producer.flush(LONG)
         await engine.ring([second])
         assert await engine.wait_for_ring(["default"], LONG) == [Rung(second.id, second.task)]
-        value, headers = await asyncio.to_thread(_read_one, kafka_server, f"{topic}--dead-letters")
+        value, headers = await asyncio.to_thread(read_one, kafka_server, f"{topic}--dead-letters")
         assert value == b"\xff\x00"
         assert headers["what"] == b"ever"
         assert b"no CloudEvent" in (headers[REASON] or b"")

@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from onecopy.engines import Rung
 from onecopy.engines.local import LocalEngine
 from onecopy.engines.outbox import MOST
-from onecopy.engines.rabbitmq import FROM, REASON, RabbitMQEngine
+from onecopy.engines.rabbitmq import RabbitMQEngine
+from onecopy.engines.rabbitmq_letters import FROM, REASON
 from onecopy.engines.urls import open_engine
 from onecopy.errors import OptionError
 from onecopy.testing import EngineContract
@@ -42,7 +43,7 @@ async def _send(server: RabbitMQ, queue: str, body: bytes, headers: dict[str, An
         await channel.default_exchange.publish(aio_pika.Message(body, headers=headers), queue)
 
 
-async def _get(server: RabbitMQ, queue: str) -> AbstractIncomingMessage:
+async def get_one(server: RabbitMQ, queue: str) -> AbstractIncomingMessage:
     connection = await aio_pika.connect(server.url)
     async with connection:
         channel = await connection.channel()
@@ -67,7 +68,7 @@ def test_what_cannot_be_read_is_a_dead_letter_with_its_reason(
         job = due_job()
         await engine.ring([job])
         assert await engine.wait_for_ring(["default"], LONG) == [Rung(job.id, job.task)]
-        letter = await _get(rabbitmq_server, f"{prefix}:dead-letters")
+        letter = await get_one(rabbitmq_server, f"{prefix}:dead-letters")
         assert letter.body == b"\xff\x00"
         assert letter.headers["what"] == "ever"
         assert "no CloudEvent" in str(letter.headers[REASON])

@@ -7,6 +7,7 @@ a job, and none waits for the one before it.
 kafka_address.py     what the URL says
 kafka_publisher.py   the producer
 kafka_reader.py      the member of the group
+kafka_letters.py     dead letters
 kafka_prefix.py      up to where a partition is done with
 kafka_thread.py      what both have in common
 """
@@ -22,6 +23,7 @@ from confluent_kafka import Message
 from onecopy.engines import cloud_events
 from onecopy.engines.base import Engine, Rung
 from onecopy.engines.kafka_address import Address, parse
+from onecopy.engines.kafka_letters import bury
 from onecopy.engines.kafka_publisher import Publisher
 from onecopy.engines.kafka_reader import Place, Reader, place_of
 from onecopy.engines.presence import Presence
@@ -30,10 +32,6 @@ from onecopy.messages import InvalidMessage
 
 PREFIX: Final = "ce_"
 _CONTENT_TYPE: Final = {"content-type": cloud_events.CONTENT_TYPE}
-REASON: Final = "onecopy-reason"
-"""Header of a dead letter: why it could not be read."""
-FROM: Final = "onecopy-from"
-"""Header of a dead letter: the topic, the partition and the offset that it was read from."""
 
 
 class _Heard(NamedTuple):
@@ -160,17 +158,10 @@ class KafkaEngine:
 
     def _bury(self, message: Message, reason: str) -> None:
         """Have what cannot be read published to the dead letters; then it is done with."""
-        topic, partition = place_of(message)
-        headers: dict[str, str | bytes] = {
-            name: value for name, value in message.headers() or () if value is not None
-        }
-        headers |= {REASON: reason, FROM: f"{topic}-{partition}-{message.offset()}"}
         reader = self._reader
 
         def settle() -> None:
             if reader is not None:
                 reader.settle([message])
 
-        self._publisher.put(
-            self._address.dead_letters, message.key(), message.value(), headers, settle
-        )
+        bury(self._publisher, self._address.dead_letters, message, reason, settle)

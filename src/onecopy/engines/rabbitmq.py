@@ -4,34 +4,30 @@ It carries jobs alone; who follows changes hears of them by the store's own engi
 acknowledged once its job is claimed in the store, before the job runs: no limit of RabbitMQ's on
 deliveries bounds a job.
 
+rabbitmq_address.py     what the URL says
 rabbitmq_link.py        a connection, had again when it is lost
 rabbitmq_queues.py      the queues, and their names
 rabbitmq_publisher.py   publishes in the background, with confirms
 rabbitmq_consumer.py    hears of jobs while a worker waits for some
 rabbitmq_hearing.py     the consumers of its channel
+rabbitmq_letters.py     dead letters
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+from typing import Any
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
-from yarl import URL
 
 from onecopy.engines import cloud_events
 from onecopy.engines.base import Engine, Rung
 from onecopy.engines.presence import Presence
+from onecopy.engines.rabbitmq_address import parse
 from onecopy.engines.rabbitmq_consumer import PREFIXES, Consumer
+from onecopy.engines.rabbitmq_letters import dead_letter
 from onecopy.engines.rabbitmq_publisher import Letter, Publisher
 from onecopy.engines.rabbitmq_queues import Queues
-from onecopy.errors import OptionError
 from onecopy.jobs import Job
-
-_LIKE: Final = "it would be amqp://user:password@host/vhost"
-REASON: Final = "onecopy-reason"
-"""Header of a dead letter: why it could not be read."""
-FROM: Final = "onecopy-queue"
-"""Header of a dead letter: the queue that it came from."""
 
 
 class RabbitMQEngine:
@@ -40,18 +36,15 @@ class RabbitMQEngine:
     def __init__(self, url: str, own: Engine) -> None:
         """Connect to nothing yet.
 
-        url: `amqp://user:password@host:port/vhost`, or `amqps://`. In its query: `prefix` of the
-        queues' names (`onecopy`), `heartbeat` in seconds (10), `cafile` of an authority.
+        url: see `rabbitmq_address.parse`.
         own: the store's own engine, for changes. Raises OptionError.
         """
-        address = _parse(url)
-        presence = Presence(f"RabbitMQ at {address.host}:{address.port}")
-        queues = Queues(address.query.get("prefix", "onecopy"))
-        address = address.without_query_params("prefix")
+        address = parse(url)
+        presence = Presence(address.broker)
         self._own = own
-        self._queues = queues
-        self._publisher = Publisher(address, queues, presence)
-        self._consumer = Consumer(address, queues, presence, self._bury)
+        self._queues = Queues(address.prefix)
+        self._publisher = Publisher(address.url, self._queues, presence)
+        self._consumer = Consumer(address.url, self._queues, presence, self._bury)
 
     @property
     def names_jobs(self) -> bool:
@@ -94,15 +87,8 @@ class RabbitMQEngine:
 
     def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
         """Have what cannot be read published to the dead letters, then acknowledge it."""
-        headers: dict[str, Any] = {**message.headers, REASON: reason, FROM: message.routing_key}
-        letter = Message(
-            message.body,
-            headers=headers,
-            content_type=message.content_type,
-            message_id=message.message_id,
-            delivery_mode=DeliveryMode.PERSISTENT,
-        )
-        self._publisher.put([Letter(self._queues.dead_letters, letter, message.ack)])
+        queue = message.routing_key or ""
+        self._publisher.put([dead_letter(self._queues, message, queue, reason)])
 
 
 def _message(job: Job) -> Message:
@@ -114,16 +100,3 @@ def _message(job: Job) -> Message:
         message_id=job.id,
         delivery_mode=DeliveryMode.PERSISTENT,
     )
-
-
-def _parse(url: str) -> URL:
-    try:
-        address = URL(url)
-        port = address.port or {"amqp": 5672, "amqps": 5671}[address.scheme]
-    except (KeyError, ValueError) as error:
-        raise OptionError(
-            "engine", "it is no URL of RabbitMQ: amqp://user:password@host/vhost"
-        ) from error
-    if not address.host:
-        raise OptionError("engine", "it names no host: amqp://user:password@host/vhost")
-    return address.with_port(port).update_query({"heartbeat": address.query.get("heartbeat", "10")})

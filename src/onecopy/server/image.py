@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from uvicorn import Config
 
 from onecopy import datasets, heap
-from onecopy.app import tasks_of_all, uses_webhooks, webhooks_of_all
+from onecopy.app import subscriptions_of_all, tasks_of_all, uses_webhooks, webhooks_of_all
 from onecopy.errors import OneCopyError, UserCodeError, user_traceback
 from onecopy.execution.state import STATE_DIR
 from onecopy.server.app_import import import_app
@@ -247,6 +247,7 @@ def _work(image: Image, assignment: Assignment, scoreboard: Scoreboard, settings
 
     loop_factory = image.config.get_loop_factory()
     agent = Agent(tasks_of_all(), webhooks_of_all(), settings, slot, channel, scoreboard)
+    agent.subscriptions = subscriptions_of_all()
     JobWorker(agent, loop_factory).run()
 
 

@@ -30,7 +30,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from types import FrameType
 from typing import Any, Final
 
@@ -58,6 +58,8 @@ from onecopy.server.scoreboard import Scoreboard
 from onecopy.server.settings import Settings
 from onecopy.server.sweeping import Sweeping
 from onecopy.stores import Unavailable
+from onecopy.subscriptions import Subscription
+from onecopy.subscriptions.subscribers import run_all
 from onecopy.tasks import Task, log_job_ids
 from onecopy.webhooks.config import Webhooks
 from onecopy.webhooks.courier import Courier, sender_for
@@ -135,6 +137,8 @@ class Agent:
         self._claims = Claims(self._runtime, self._name, queues, self._attempts, self._places)
         self._courier = Courier(self._runtime.store.deliveries, sender_for(webhooks))
         self._runtime.on_deliveries = self._courier.wake
+        self.subscriptions: Sequence[Subscription] = ()
+        """Whose messages become jobs."""
         self._calls: CallTaker | None = None
         self._gateway: CallGateway | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -182,6 +186,7 @@ class Agent:
             asyncio.create_task(self._leases.run()),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._record_what_is_said()),
+            asyncio.create_task(run_all(self.subscriptions)),
         ]
         self._take_calls()
         helpers += await self._take_distant_calls()
