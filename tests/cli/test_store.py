@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from onecopy.jobs import Advance, Cancel, Fail, Failure, Job, Progress, Requeue,
 from onecopy.stores import DeliveryFilter, Filter, Store, change_one
 from onecopy.stores.urls import open_store
 from onecopy.testing._stores.jobs import make_job, token_of
+from servers.redis import Redis
 
 
 def _store(folder: Path, *words: str, fails: bool = False) -> str:
@@ -95,16 +97,25 @@ def _with[T](url: str, work: Callable[[Store], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(whole())
 
 
-def test_from_sqlite_to_postgresql_and_back(tmp_path: Path, postgres_url: str) -> None:
+@pytest.fixture(params=["postgres", "redis"])
+def server_url(request: pytest.FixtureRequest) -> str:
+    """An empty store on a server."""
+    if request.param == "postgres":
+        return request.getfixturevalue("postgres_url")
+    server: Redis = request.getfixturevalue("redis_server")
+    return f"{server.url}?prefix={secrets.token_hex(6)}"
+
+
+def test_from_sqlite_to_a_server_and_back(tmp_path: Path, server_url: str) -> None:
     old, back = "sqlite:///old.db", "sqlite:///back.db"
     here = f"sqlite:///{tmp_path}/"
     jobs = _with(here + "old.db", _fill)
     before = _with(here + "old.db", _all_of)
-    said = _store(tmp_path, "copy", old, postgres_url)
+    said = _store(tmp_path, "copy", old, server_url)
     assert "6 jobs and 1 webhooks are there, 6 jobs of them put there now" in said
-    assert _with(postgres_url, _all_of) == before
-    assert "0 jobs of them put there now" in _store(tmp_path, "copy", old, postgres_url)
-    _store(tmp_path, "copy", postgres_url, back)
+    assert _with(server_url, _all_of) == before
+    assert "0 jobs of them put there now" in _store(tmp_path, "copy", old, server_url)
+    _store(tmp_path, "copy", server_url, back)
     assert _with(here + "back.db", _all_of) == before
 
     async def goes_on(store: Store) -> None:
@@ -115,25 +126,25 @@ def test_from_sqlite_to_postgresql_and_back(tmp_path: Path, postgres_url: str) -
         claimed = await store.claim("w", ["default", "other"], now=now, until=now + 9, limit=9)
         assert [job.id for job in claimed] == [jobs["again"].id, jobs["queued"].id]
 
-    _with(postgres_url, goes_on)
-    assert "queued" not in _store(tmp_path, "check", postgres_url)
+    _with(server_url, goes_on)
+    assert "queued" not in _store(tmp_path, "check", server_url)
 
 
-def test_what_changed_since_is_copied_once_more(tmp_path: Path, postgres_url: str) -> None:
+def test_what_changed_since_is_copied_once_more(tmp_path: Path, server_url: str) -> None:
     url = f"sqlite:///{tmp_path}/old.db"
     jobs = _with(url, _fill)
-    _store(tmp_path, "copy", url, postgres_url)
+    _store(tmp_path, "copy", url, server_url)
 
     async def change(store: Store) -> None:
         await change_one(store, jobs["again"].id, Cancel(), now=time.time())
         await store.accept([make_job()])
 
     _with(url, change)
-    assert "2 jobs of them put there now" in _store(tmp_path, "copy", url, postgres_url)
-    assert _with(postgres_url, _all_of) == _with(url, _all_of)
+    assert "2 jobs of them put there now" in _store(tmp_path, "copy", url, server_url)
+    assert _with(server_url, _all_of) == _with(url, _all_of)
 
 
-def test_what_workers_hold_is_not_copied(tmp_path: Path, postgres_url: str) -> None:
+def test_what_workers_hold_is_not_copied(tmp_path: Path, server_url: str) -> None:
     url = f"sqlite:///{tmp_path}/old.db"
 
     async def claim(store: Store) -> None:
@@ -141,14 +152,14 @@ def test_what_workers_hold_is_not_copied(tmp_path: Path, postgres_url: str) -> N
         await store.claim("w", ["default"], now=2e9, until=3e9)
 
     _with(url, claim)
-    assert "workers hold 1 jobs" in _store(tmp_path, "copy", url, postgres_url, fails=True)
-    _store(tmp_path, "copy", "--force", url, postgres_url)
-    assert _with(postgres_url, _all_of) == _with(url, _all_of)
-    assert "1 running" in _store(tmp_path, "check", postgres_url)
+    assert "workers hold 1 jobs" in _store(tmp_path, "copy", url, server_url, fails=True)
+    _store(tmp_path, "copy", "--force", url, server_url)
+    assert _with(server_url, _all_of) == _with(url, _all_of)
+    assert "1 running" in _store(tmp_path, "check", server_url)
 
 
-def test_a_key_that_is_of_another_job_there(tmp_path: Path, postgres_url: str) -> None:
-    urls = (f"sqlite:///{tmp_path}/old.db", postgres_url)
+def test_a_key_that_is_of_another_job_there(tmp_path: Path, server_url: str) -> None:
+    urls = (f"sqlite:///{tmp_path}/old.db", server_url)
 
     async def accept(store: Store) -> None:
         await store.accept([make_job(idempotency_key="k", fingerprint="f")])

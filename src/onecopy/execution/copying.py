@@ -74,7 +74,9 @@ async def copy(source: Store, target: Store, what: Contents, tell: Tell) -> int:
     Raises Cannot, IdempotencyConflict, Unavailable.
     """
     if not isinstance(target, Importing):
-        raise Cannot("a store of this kind takes over nothing yet: copy into SQLite or PostgreSQL")
+        raise Cannot(
+            "a store of this kind takes over nothing yet: copy into SQLite, Redis or PostgreSQL"
+        )
     put = 0
     for ids in batched(what.jobs, _AT_ONCE):
         put += await target.put_jobs(await _records(source, ids))

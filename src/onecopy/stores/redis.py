@@ -9,6 +9,7 @@ redis_commit.py     what is written in one step if nothing has changed since it 
 redis_changes.py    changes, by the state machine of `onecopy.jobs`
 redis_jobs.py       all else that is asked of jobs
 redis_deliveries.py, redis_delivery_records.py   webhooks on their way
+redis_import.py     what another store has
 redis_durability.py whether what it answers is on its disk
 """
 
@@ -19,12 +20,14 @@ from collections.abc import Mapping, Sequence
 from itertools import batched
 from typing import Final
 
+from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Change, Event, Job, Lease, NotAllowed, new_token
 from onecopy.redis_address import RedisAddress
 from onecopy.stores import redis_durability, redis_jobs
-from onecopy.stores.base import Filter, Stats, Unavailable
+from onecopy.stores.base import Filter, Record, Stats, Unavailable
 from onecopy.stores.redis_changes import COMMIT, Changes
 from onecopy.stores.redis_deliveries import RedisDeliveries
+from onecopy.stores.redis_import import Import
 from onecopy.stores.redis_jobs import Jobs
 from onecopy.stores.redis_keys import Keys
 from onecopy.stores.redis_programs import Make, Program, Programs
@@ -55,6 +58,7 @@ class RedisStore:
         self._tag = keys.tag
         self._jobs = Jobs(keys)
         self._changes = Changes(keys)
+        self._import = Import(keys)
         self._programs = Programs("redis", address, _SCRIPTS)
         self._scans = Programs("redis-scan", address, _SCRIPTS)
         self._deliveries = RedisDeliveries(keys.tag, self._programs, self._scans)
@@ -107,6 +111,14 @@ class RedisStore:
     async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
         """Record jobs, all or none."""
         return await self._run(lambda: self._jobs.accept(jobs, max_queued))
+
+    async def put_jobs(self, records: Sequence[Record]) -> int:
+        """Record jobs as another store has them."""
+        return await self._run(lambda: self._import.jobs(records))
+
+    async def put_deliveries(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
+        """Record deliveries as another store has them."""
+        return await self._run(lambda: self._import.deliveries(records))
 
     async def claim(
         self,

@@ -85,9 +85,9 @@ class Keys:
             marks[self.removal, job.id] = repr(job.finished_at + job.keep)
         return marks
 
-    def move(self, commit: Commit, number: int, before: Job, after: Job | None) -> None:
-        """Bring sets and sums from one state of a job to the next; None: it is gone."""
-        old = self.marks(before, number)
+    def move(self, commit: Commit, number: int, before: Job | None, after: Job | None) -> None:
+        """Bring sets and sums from one state of a job to the next; None: it is not there."""
+        old = {} if before is None else self.marks(before, number)
         new = {} if after is None else self.marks(after, number)
         commit.remark(old, new)
         for job in (before, after):
@@ -95,10 +95,12 @@ class Keys:
                 score = repr(float(-job.priority))
                 commit.head(self.lane(job), self.lanes(job.queue), lane_name(job), score)
         sums = Sums()
-        if after is None:
-            sums.add(before, -1)
-        else:
+        if before is not None and after is not None:
             sums.replace(before, after)
+        elif before is not None:
+            sums.add(before, -1)
+        elif after is not None:
+            sums.add(after)
         for queue, task, *numbers in sums.rows():
             field = figure(str(queue), str(task))
             for index, added in enumerate(numbers):
