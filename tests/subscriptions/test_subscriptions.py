@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 from confluent_kafka import Producer
 
 from onecopy import OneCopy
@@ -17,7 +18,7 @@ from onecopy.errors import DeclarationError
 from servers.kafka import Kafka
 from servers.rabbitmq import RabbitMQ
 from tests.engines import test_kafka, test_rabbitmq
-from tests.running import Service, wait_until
+from tests.running import DEADLINE, Service, wait_until
 from tests.server.jobs_app import TASKS, Jobs
 
 type Send = Callable[[bytes, dict[str, str], str | None], None]
@@ -95,6 +96,54 @@ def test_the_messages_of_a_topic(kafka_server: Kafka, tmp_path: Path) -> None:
         value, headers = test_kafka.read_one(kafka_server, f"{topic}--dead-letters")
         assert value == b'{"text": 5}'
         assert b"text" in headers["onecopy-reason"]
+
+
+def test_the_outcome_is_sent_to_the_queue_that_a_message_names(
+    rabbitmq_server: RabbitMQ, tmp_path: Path
+) -> None:
+    name = f"orders-{uuid4()}"
+
+    async def ask() -> AbstractIncomingMessage:
+        async with await aio_pika.connect(rabbitmq_server.url) as connection:
+            channel = await connection.channel(on_return_raises=True)
+            await channel.declare_queue(name, durable=True)
+            replies = await channel.declare_queue(exclusive=True)
+            for reply_to in ("nowhere", replies.name):
+                message = aio_pika.Message(
+                    b'{"text": "ask"}',
+                    reply_to=reply_to,
+                    correlation_id="17 / 4",
+                    message_id=reply_to,
+                )
+                await channel.default_exchange.publish(message, name)
+            async with asyncio.timeout(DEADLINE), replies.iterator() as messages:
+                async for message in messages:
+                    await message.ack()
+                    return message
+        raise AssertionError("there is no reply")
+
+    with _service(tmp_path, f"rabbitmq:{name}", ONECOPY_RABBITMQ=rabbitmq_server.url) as jobs:
+        reply = asyncio.run(ask())
+        assert reply.correlation_id == "17 / 4"
+        assert reply.headers["cloudEvents_type"] == "onecopy.job.succeeded"
+        assert json.loads(reply.body)["result"] == "ask"
+        jobs.run.wait_for_log("there is no queue nowhere; disabled")
+
+
+def test_the_outcome_is_sent_to_the_topic_that_a_message_names(
+    kafka_server: Kafka, tmp_path: Path
+) -> None:
+    topic = f"orders-{uuid4()}"
+    url = f"kafka://{kafka_server.bootstrap}/?partitions=1"
+    with _service(tmp_path, f"kafka:{topic}", ONECOPY_KAFKA=url):
+        producer = Producer({"bootstrap.servers": kafka_server.bootstrap, "log_level": 0})
+        headers = {"reply-to": f"{topic}.replies", "correlation-id": "17"}
+        producer.produce(topic, b'{"text": "ask"}', headers=list(headers.items()))
+        assert producer.flush(DEADLINE) == 0
+        value, told = test_kafka.read_one(kafka_server, f"{topic}.replies")
+        assert told["correlation-id"] == b"17"
+        assert told["ce_type"] == b"onecopy.job.succeeded"
+        assert json.loads(value or b"")["result"] == "ask"
 
 
 def test_what_cannot_be_subscribed_to(tmp_path: Path) -> None:

@@ -246,8 +246,8 @@ def _work(image: Image, assignment: Assignment, scoreboard: Scoreboard, settings
     from onecopy.server.job import Agent, JobWorker
 
     loop_factory = image.config.get_loop_factory()
-    agent = Agent(tasks_of_all(), webhooks_of_all(), settings, slot, channel, scoreboard)
-    agent.subscriptions = subscriptions_of_all()
+    tasks, webhooks, subscriptions = tasks_of_all(), webhooks_of_all(), subscriptions_of_all()
+    agent = Agent(tasks, webhooks, subscriptions, settings, slot, channel, scoreboard)
     JobWorker(agent, loop_factory).run()
 
 

@@ -59,6 +59,7 @@ from onecopy.server.settings import Settings
 from onecopy.server.sweeping import Sweeping
 from onecopy.stores import Unavailable
 from onecopy.subscriptions import Subscription
+from onecopy.subscriptions.replies import with_replies
 from onecopy.subscriptions.subscribers import run_all
 from onecopy.tasks import Task, log_job_ids
 from onecopy.webhooks.config import Webhooks
@@ -110,6 +111,7 @@ class Agent:
         self,
         tasks: dict[str, Task[..., Any]],
         webhooks: Webhooks,
+        subscriptions: Sequence[Subscription],
         settings: Settings,
         slot: int,
         channel: Channel,
@@ -119,6 +121,7 @@ class Agent:
         collect(min((level for level in levels if level is not None), default=logging.CRITICAL))
         channel.setblocking(False)
         self._tasks = tasks
+        self._subscriptions = subscriptions
         self._settings = settings
         self._slot = slot
         self._channel = channel
@@ -135,10 +138,9 @@ class Agent:
         self._places = Places(tasks.values(), settings.concurrency, self._attempts)
         queues = Queues(settings.queues, settings.weights)
         self._claims = Claims(self._runtime, self._name, queues, self._attempts, self._places)
-        self._courier = Courier(self._runtime.store.deliveries, sender_for(webhooks))
+        sender = with_replies(subscriptions, sender_for(webhooks))
+        self._courier = Courier(self._runtime.store.deliveries, sender)
         self._runtime.on_deliveries = self._courier.wake
-        self.subscriptions: Sequence[Subscription] = ()
-        """Whose messages become jobs."""
         self._calls: CallTaker | None = None
         self._gateway: CallGateway | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -186,7 +188,7 @@ class Agent:
             asyncio.create_task(self._leases.run()),
             asyncio.create_task(self._sweep()),
             asyncio.create_task(self._record_what_is_said()),
-            asyncio.create_task(run_all(self.subscriptions)),
+            asyncio.create_task(run_all(self._subscriptions)),
         ]
         self._take_calls()
         helpers += await self._take_distant_calls()

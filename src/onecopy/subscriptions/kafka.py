@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
 
 from confluent_kafka import Message
 
@@ -13,6 +14,10 @@ from onecopy.engines.kafka_reader import Place, Reader
 from onecopy.engines.presence import Presence
 from onecopy.subscriptions.reading import Delivered, Refused
 from onecopy.subscriptions.taking import Taking
+
+# Kafka has no fields for these; the second of each is what Spring calls them.
+_REPLY_TO: Final = ("reply-to", "kafka_replyTopic")
+_CORRELATION: Final = ("correlation-id", "kafka_correlationId")
 
 
 class TopicSubscriber:
@@ -53,9 +58,14 @@ class TopicSubscriber:
 
     async def _take(self, reader: Reader, message: Message) -> None:
         headers: dict[str, object] = dict(message.headers() or ())
-        content_type = headers.get("content-type")
-        kind = content_type.decode(errors="replace") if isinstance(content_type, bytes) else ""
-        delivered = Delivered(headers, kind, message.value() or b"", position_of(message))
+        delivered = Delivered(
+            headers,
+            _text(headers, "content-type") or "",
+            message.value() or b"",
+            position_of(message),
+            _text(headers, *_REPLY_TO),
+            _text(headers, *_CORRELATION),
+        )
         try:
             await self._taking.take(delivered)
         except Refused as error:
@@ -71,3 +81,9 @@ class TopicSubscriber:
 
 def _lost(places: Collection[Place]) -> None:
     """What is being taken becomes a job here or there: it is told by its position."""
+
+
+def _text(headers: Mapping[str, object], *names: str) -> str | None:
+    """Return the text of the first of these headers that is there."""
+    value = next((headers[name] for name in names if name in headers), None)
+    return value.decode(errors="replace") if isinstance(value, bytes) else None

@@ -70,7 +70,12 @@ class QueueSubscriber:
 
     async def _take(self, message: AbstractIncomingMessage) -> None:
         delivered = Delivered(
-            message.headers, message.content_type or "", message.body, message.message_id
+            message.headers,
+            message.content_type or "",
+            message.body,
+            message.message_id,
+            message.reply_to,
+            message.correlation_id,
         )
         try:
             await self._taking.take(delivered)

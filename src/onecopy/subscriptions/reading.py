@@ -16,13 +16,16 @@ class Refused(Exception):
 class Delivered(NamedTuple):
     """A message as a broker has brought it.
 
-    id: what tells it when it comes again, if nothing in it does; None: nothing does.
+    id: what tells it when it comes again, if nothing in it does; None: nothing does. reply_to,
+    correlation: where its sender wants to hear of the outcome, and what tells it which this is.
     """
 
     headers: Mapping[str, object]
     content_type: str
     body: bytes
     id: str | None
+    reply_to: str | None = None
+    correlation: str | None = None
 
 
 class Incoming(NamedTuple):

@@ -6,6 +6,7 @@ import logging
 import re
 from typing import Any, Final
 
+from msgspec.structs import replace
 from pydantic_core import to_json
 
 from onecopy.errors import (
@@ -16,6 +17,7 @@ from onecopy.errors import (
     StoreUnavailable,
 )
 from onecopy.subscriptions.reading import Delivered, Incoming, Refused, read
+from onecopy.subscriptions.replies import Wish, url_of
 from onecopy.subscriptions.subscription import Subscription
 from onecopy.tasks.options import SendingOptions
 
@@ -46,6 +48,9 @@ class Taking:
             job = task.sender.job(task.signature.normalise(to_json(incoming.data)))
         except ArgumentsInvalid as error:
             raise Refused(str(error)) from None
+        if message.reply_to:
+            wish = Wish(message.reply_to, message.correlation)
+            job = replace(job, callbacks=(*job.callbacks, url_of(self._of, wish)))
         while not await self._accepted(task.sender.accept([job])):  # noqa: ASYNC110  asks again
             await asyncio.sleep(_AGAIN)
 

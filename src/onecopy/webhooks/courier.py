@@ -12,7 +12,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from onecopy.deliveries import Delivery, GiveBack, Tried, pause
 from onecopy.errors import OneCopyError
@@ -23,7 +23,7 @@ from onecopy.webhooks.keys import must_be_installed
 from onecopy.webhooks.receivers import Receivers
 
 if TYPE_CHECKING:
-    from onecopy.webhooks.sending import Sender
+    from onecopy.webhooks.tried import Tried as Sent
 
 PLACES: Final = 256
 """Deliveries on their way at a time."""
@@ -37,7 +37,20 @@ _LAST_MOMENTS: Final = 2.0
 
 _logger = logging.getLogger("onecopy.webhooks")
 
-type SenderSource = Callable[[], Awaitable[Sender]]
+
+class Sends(Protocol):
+    """Tries to deliver, by whatever way a delivery's URL names."""
+
+    async def send(self, delivery: Delivery) -> "Sent":
+        """Try to deliver once; whatever happens is what came of it."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+type SenderSource = Callable[[], Awaitable[Sends]]
 
 
 class Courier:
@@ -50,7 +63,7 @@ class Courier:
         self._deliveries = deliveries
         self._source = sender
         self._lease = lease
-        self._sender: Sender | None = None
+        self._sender: Sends | None = None
         self._receivers = Receivers()
         self._under_way: set[asyncio.Task[None]] = set()
         self._bell = asyncio.Event()
@@ -135,7 +148,7 @@ class Courier:
                 left -= count
         return counts
 
-    def _begin(self, delivery: Delivery, sender: "Sender") -> None:
+    def _begin(self, delivery: Delivery, sender: Sends) -> None:
         self._receivers.begin(delivery.receiver)
         task = asyncio.create_task(self._deliver(delivery, sender), name="onecopy: a webhook")
         self._under_way.add(task)
@@ -147,7 +160,7 @@ class Courier:
         if self._more:
             self._bell.set()
 
-    async def _deliver(self, delivery: Delivery, sender: "Sender") -> None:
+    async def _deliver(self, delivery: Delivery, sender: Sends) -> None:
         token = delivery.token or ""
         try:
             tried = await sender.send(delivery)
@@ -191,13 +204,13 @@ def sender_for(config: Webhooks) -> SenderSource:
     It raises WebhooksNotInstalled, StateFolderError.
     """
 
-    def make() -> "Sender":
+    def make() -> Sends:
         must_be_installed()
         from onecopy.webhooks.sending import Sender
 
         return Sender(config)
 
-    async def source() -> "Sender":
+    async def source() -> Sends:
         return await asyncio.to_thread(make)
 
     return source

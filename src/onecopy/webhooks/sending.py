@@ -18,6 +18,7 @@ from onecopy.webhooks.config import Webhooks
 from onecopy.webhooks.connection import Broken, Connection
 from onecopy.webhooks.names import resolve
 from onecopy.webhooks.signing import signed
+from onecopy.webhooks.tried import Tried
 from onecopy.webhooks.urls import Target, read_url
 
 _HEADERS: Final = {
@@ -44,14 +45,6 @@ class Limits:
     answer: int = 64 * 1024
     rest: float = 1.0
     idle: float = 4.0
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What came of a try; `retry_after`: seconds that the receiver asked to be left alone for."""
-
-    outcome: Try
-    retry_after: float | None = None
 
 
 class Sender:
