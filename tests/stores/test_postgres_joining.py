@@ -219,3 +219,42 @@ def test_a_process_that_is_killed_before_it_commits(url: str) -> None:
         found = connection.execute(f"SELECT id FROM {schema}.jobs".encode()).fetchall()
     assert job
     assert found == []
+
+
+def test_a_long_transaction_keeps_nobody_waiting(url: str) -> None:
+    """Neither others who count, nor those who fold what it has counted."""
+    shared = OneCopy()
+
+    @shared.task
+    def plain(number: int) -> int:
+        return number
+
+    async def scenario() -> None:
+        store = (await runtime_here()).store
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            await plain.options(connection=connection).submit(1)
+            cursor = await connection.execute("SELECT pg_backend_pid() % 64")
+            row = await cursor.fetchone()
+            assert row is not None
+            for number in range(8):
+                await plain.submit(number)
+            schema = os.environ["ONECOPY_STORE"].rpartition("=")[2]
+            async with await psycopg.AsyncConnection.connect(url) as other:
+                # As a connection of the same slot would: it waits for nobody.
+                await other.execute("SET lock_timeout = '2s'")
+                add = f"INSERT INTO {schema}.figures (queue, task, slot) VALUES (%s, %s, %s)"
+                add += " ON CONFLICT (queue, task, slot) DO UPDATE SET queued = figures.queued"
+                await other.execute(add.encode(), ("default", plain.name, row[0]))
+                await other.commit()
+            await store.prune(now=0)
+            await connection.commit()
+        await store.prune(now=0)
+        [figures] = await store.stats()
+        assert figures.counts == {"queued": 9}
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            cursor = await connection.execute(
+                f"SELECT count(*) FROM {schema}.figures WHERE slot < 0".encode()
+            )
+            assert await cursor.fetchone() == (0,)
+
+    _run(scenario)

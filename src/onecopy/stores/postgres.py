@@ -34,7 +34,7 @@ from onecopy.stores.postgres_claims import next_due
 from onecopy.stores.postgres_database import Database
 from onecopy.stores.postgres_deliveries import PostgresDeliveries
 from onecopy.stores.postgres_durability import concerns
-from onecopy.stores.postgres_figures import stats
+from onecopy.stores.postgres_figures import fold, stats
 from onecopy.stores.postgres_groups import Groups
 from onecopy.stores.postgres_rows import events
 from onecopy.stores.postgres_schema import prepare
@@ -177,6 +177,7 @@ class PostgresStore:
     async def prune(self, *, now: float, limit: int = 1000) -> int:
         """Delete final jobs that have been kept long enough: a few at a time, others in between."""
         which = "WHERE remove_at <= %b::float8 ORDER BY remove_at LIMIT %b::bigint"
+        await self._database.write(fold)
         pruned = 0
         while pruned < limit:
             step = min(_PRUNED_AT_ONCE, limit - pruned)
@@ -211,8 +212,8 @@ class _OfLoop:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self.accepts = Groups[accepting.Wish, list[Job]](self._accept)
-        self.changes = Groups[_Changes, list[queries.Answer]](self._change)
+        self.accepts = Groups[accepting.Wish, list[Job]](self._accept, at_once=2)
+        self.changes = Groups[_Changes, list[queries.Answer]](self._change, at_once=1)
 
     async def _accept(self, wishes: Sequence[accepting.Wish]) -> Sequence[_Granted]:
         return await self._database.read(lambda link: accepting.accept_simple(link, wishes))

@@ -31,8 +31,9 @@ WITH given AS (
   INSERT INTO events (job, number, at, kind, data)
   SELECT new.seq, number, created_at, 'accepted', data FROM new JOIN given ON given.id = new.id
 ), counted AS (
-  INSERT INTO figures (queue, task, queued)
-  SELECT queue, task, count(*) FROM new GROUP BY queue, task ORDER BY queue, task
+  INSERT INTO figures (queue, task, slot, queued)
+  SELECT queue, task, mod(pg_backend_pid(), 64), count(*) FROM new
+  GROUP BY queue, task ORDER BY queue, task
   ON CONFLICT (queue, task, slot) DO UPDATE SET queued = figures.queued + excluded.queued
 )
 SELECT id FROM new

@@ -20,6 +20,15 @@ _STATS: Final = (
     f"CASE WHEN sum(queued) > 0 THEN ({OLDEST}) END "
     "FROM figures GROUP BY queue, task ORDER BY queue, task"
 )
+_SUMS: Final = ", ".join(f"sum({name})::bigint AS {name}" for name in SUMS)
+_FOLD: Final = (
+    "WITH own AS (SELECT ctid FROM figures WHERE slot < 0 FOR UPDATE SKIP LOCKED), "
+    "gone AS (DELETE FROM figures WHERE ctid = ANY(ARRAY(SELECT ctid FROM own)) RETURNING *) "
+    f"INSERT INTO figures (queue, task, {', '.join(SUMS)}) "
+    f"SELECT queue, task, {_SUMS} FROM gone GROUP BY queue, task ORDER BY queue, task "
+    "ON CONFLICT (queue, task, slot) DO UPDATE SET "
+    + ", ".join(f"{name} = figures.{name} + excluded.{name}" for name in SUMS)
+)
 _QUEUED: Final = (
     "SELECT queue, sum(queued)::bigint FROM figures WHERE queue = ANY(%b::text[]) GROUP BY queue"
 )
@@ -29,6 +38,11 @@ async def add(link: Link, sums: Sums) -> None:
     """Write what changes have added; the last of a transaction: others wait for it."""
     if rows := sums.rows():
         await link.do(_ADD, *columns_of(rows))
+
+
+async def fold(link: Link) -> None:
+    """Add what came by transactions of users to what others write."""
+    await link.do(_FOLD)
 
 
 async def queued(link: Asking, queues: Sequence[str]) -> dict[str, int]:

@@ -9,8 +9,6 @@ from typing import Any, Final
 from onecopy.stores.base import Unavailable
 
 _LARGEST: Final = 256
-_AT_ONCE: Final = 2
-"""Groups: one is written while the one before is committed."""
 
 
 @dataclass(slots=True, eq=False)
@@ -20,18 +18,24 @@ class _Call:
 
 
 class Groups[Request, Answer]:
-    """Serves the requests of one event loop, a few groups at a time.
+    """Serves the requests of one event loop.
 
     serve: answers a group, in its order; an answer that is an exception is raised. If it raises,
         and the group is of several, each of them is served by itself.
+    at_once: groups; with one, requests are served in their order.
     """
 
     def __init__(
-        self, serve: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]]
+        self,
+        serve: Callable[[Sequence[Request]], Awaitable[Sequence[Answer | Exception]]],
+        *,
+        at_once: int,
     ) -> None:
         self._serve = serve
+        self._at_once = at_once
         self._pending: deque[_Call] = deque()
         self._starting = False
+        self._running = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, request: Request) -> Answer:
@@ -48,9 +52,10 @@ class Groups[Request, Answer]:
 
     def _begin(self) -> None:
         """Have a task take what is pending, with all that is asked for until it runs."""
-        if self._starting or len(self._tasks) >= _AT_ONCE:
+        if self._starting or self._running >= self._at_once:
             return
         self._starting = True
+        self._running += 1
         task = asyncio.get_running_loop().create_task(self._run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -60,6 +65,7 @@ class Groups[Request, Answer]:
         while self._pending:
             count = min(len(self._pending), _LARGEST)
             await self._answer([self._pending.popleft() for _ in range(count)])
+        self._running -= 1  # at once: who asks from here on begins another
 
     async def _answer(self, calls: Sequence[_Call]) -> None:
         try:

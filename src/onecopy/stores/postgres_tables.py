@@ -30,7 +30,8 @@ CREATE TABLE events (
   PRIMARY KEY (job, number)
 );
 -- What would take a count of all jobs, kept with each change. In many slots, one for a connection
--- or a few: whoever adds to a row waits for whoever did before.
+-- or a few: whoever adds to a row waits for whoever did before. Slots below zero are of backends
+-- in transactions of users, which may be long.
 CREATE TABLE figures (
   queue text COLLATE "C" NOT NULL,
   task text COLLATE "C" NOT NULL,
