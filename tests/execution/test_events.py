@@ -18,13 +18,17 @@ from typing import Any, override
 
 import pytest
 
+from onecopy.engines import Engine
 from onecopy.engines.local import LocalEngine
+from onecopy.engines.postgres import PostgresEngine
 from onecopy.execution.events import News, events_of
 from onecopy.execution.hub import Hub
 from onecopy.execution.runtime import Runtime
 from onecopy.jobs import Advance, Cancel, Event, Job, Progress, Succeed, new_id
+from onecopy.postgres_address import PostgresAddress
 from onecopy.stores import Store, Unavailable, change_one
 from onecopy.stores.memory import MemoryStore
+from onecopy.stores.postgres import PostgresStore
 from onecopy.stores.sqlite import SQLiteStore
 from onecopy.testing import EventsContract
 from onecopy.testing.events import Told, Transport
@@ -93,8 +97,10 @@ class Noting:
 
 
 @asynccontextmanager
-async def opened(store: Store, folder: Path) -> AsyncGenerator[Runtime]:
-    runtime = Runtime(store, LocalEngine(str(folder)), str(folder))
+async def opened(
+    store: Store, folder: Path, engine: Engine | None = None
+) -> AsyncGenerator[Runtime]:
+    runtime = Runtime(store, engine or LocalEngine(str(folder)), str(folder))
     await runtime.open()
     try:
         yield runtime
@@ -112,6 +118,22 @@ class TestInOneProcess(EventsContract):
             path = tmp_path / f"{new_id()}.sqlite3"
             store = MemoryStore() if request.param == "memory" else SQLiteStore(path)
             async with opened(store, tmp_path) as runtime:
+                yield InProcess(runtime)
+
+        return connect
+
+
+class TestOnPostgreSQL(EventsContract):
+    @pytest.fixture
+    def connect(
+        self, postgres_url: str, tmp_path: Path
+    ) -> Callable[[], AbstractAsyncContextManager[Transport]]:
+        address = PostgresAddress.parse(postgres_url, "store")
+
+        @asynccontextmanager
+        async def connect() -> AsyncGenerator[Transport]:
+            store, engine = PostgresStore(address), PostgresEngine(address)
+            async with opened(store, tmp_path, engine) as runtime:
                 yield InProcess(runtime)
 
         return connect
