@@ -38,6 +38,7 @@ def test_in_memory() -> None:
         ("oracle://x", "names no store"),
         ("jobs.db", "names no store"),
         ("memory://x", "names no store"),
+        ("postgresql+psycopg://user:secret@host/database?password=secret", "host/database'"),
         ("sqlite://jobs.db", "has no path; write sqlite:///jobs.db"),
         ("sqlite:///", "has no path"),
         ("sqlite:///jobs.db?synchronous=off", "synchronous is full or normal"),
@@ -45,5 +46,6 @@ def test_in_memory() -> None:
     ],
 )
 def test_a_url_that_names_none(url: str, words: str) -> None:
-    with pytest.raises(OptionError, match=words):
+    with pytest.raises(OptionError, match=words) as caught:
         open_store(url)
+    assert "secret" not in str(caught.value)

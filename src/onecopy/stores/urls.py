@@ -35,7 +35,17 @@ def open_store(url: str) -> Store:
 
             return MemoryStore()
         case _:
-            raise OptionError("store", f"{url!r} names no store; one would be sqlite:///jobs.db")
+            raise OptionError(
+                "store",
+                f"{_without_secrets(url)!r} names no store; one would be sqlite:///jobs.db or "
+                "postgresql://user@host/database",
+            )
+
+
+def _without_secrets(url: str) -> str:
+    """A URL without what may be a password: what is before the host, and after the path."""
+    scheme, separator, rest = url.partition("?")[0].rpartition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
 
 
 def file_of(url: str) -> str | None:
