@@ -7,6 +7,21 @@ from onecopy.datasets import registry
 pytest_plugins = ["tests.servers"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start servers: `-m "not servers"` leaves them out."""
+    for item in items:
+        if isinstance(item, pytest.Function) and _starts_servers(item):
+            item.add_marker("servers")
+
+
+def _starts_servers(item: pytest.Function) -> bool:
+    kinds = ("redis", "postgres", "rabbitmq", "kafka")
+    if {f"{kind}_server" for kind in kinds} & {*item.fixturenames}:
+        return True
+    origins = (getattr(value, "__module__", None) or "" for value in vars(item.module).values())
+    return any(origin == "tests.servers" or origin.startswith("servers.") for origin in origins)
+
+
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test defines its datasets in an empty registry."""
