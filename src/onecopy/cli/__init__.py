@@ -15,6 +15,7 @@ store.py       `onecopy store`: migrate, check, copy
 webhooks.py    `onecopy webhooks`: list, show, replay, test
 webhooks_store.py   the deliveries that a command is about
 webhooks_tables.py  deliveries and their tries, as tables and as JSON
+deadletters.py `onecopy deadletters`: list, show, replay
 checks.py      what the doctor looks at on a machine
 store_checks.py  what the doctor finds out about a store on a server
 app_checks.py  what the doctor finds out about an app
@@ -40,6 +41,7 @@ _COMMANDS: Final = {
     "memory": "Show who holds what.",
     "jobs": "List, show, retry, cancel and delete jobs.",
     "store": "Check the store of jobs, copy it into another one.",
+    "deadletters": "List, show and replay messages that could not be read.",
     "webhooks": "List, show, replay and try out webhooks.",
     "doctor": "Check this machine, and how much of an app is shared.",
 }

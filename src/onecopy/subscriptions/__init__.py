@@ -5,7 +5,8 @@ reading.py        what a message is: a CloudEvent, or plain JSON
 taking.py         makes a job of it, once
 rabbitmq.py       the messages of a queue
 kafka.py          the messages of a topic
-replies.py        the outcome, for whoever has sent the message (rabbitmq_replies.py, kafka_replies.py)
+replies.py        the outcome, for whoever has sent the message
+rabbitmq_replies.py, kafka_replies.py   to a queue, to a topic
 subscribers.py    all of a process; in each job worker
 """
 
