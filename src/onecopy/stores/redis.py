@@ -9,6 +9,7 @@ redis_commit.py     what is written in one step if nothing has changed since it 
 redis_changes.py    changes, by the state machine of `onecopy.jobs`
 redis_jobs.py       all else that is asked of jobs
 redis_deliveries.py, redis_delivery_records.py   webhooks on their way
+redis_format.py     which form all this has
 redis_import.py     what another store has
 redis_durability.py whether what it answers is on its disk
 """
@@ -27,6 +28,7 @@ from onecopy.stores import redis_durability, redis_jobs
 from onecopy.stores.base import Filter, Record, Stats, Unavailable
 from onecopy.stores.redis_changes import COMMIT, Changes
 from onecopy.stores.redis_deliveries import RedisDeliveries
+from onecopy.stores.redis_format import must_be_known
 from onecopy.stores.redis_import import Import
 from onecopy.stores.redis_jobs import Jobs
 from onecopy.stores.redis_keys import Keys
@@ -72,6 +74,7 @@ class RedisStore:
 
     async def open(self) -> None:
         """Connect, and look whether jobs are safe there. Raises Unavailable."""
+        await self._programs.run(lambda: must_be_known(self._tag, self._address.name))
         concerns, first = await self._programs.run(self._concerns)
         self._is_open = True
         for concern in concerns if first else ():

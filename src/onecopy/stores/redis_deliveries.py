@@ -59,10 +59,11 @@ class RedisDeliveries:
         taken: list[Delivery] = []
         while len(taken) < count:
             words = ("-inf", repr(now), "LIMIT", 0, count - len(taken))
-            (ids,) = yield [("ZRANGEBYSCORE", self._keys.pending_at(receiver), *words)]
-            if not ids:
+            (places,) = yield [("ZRANGEBYSCORE", self._keys.pending_at(receiver), *words)]
+            if not places:
                 break
-            records = yield from self._get([each.decode() for each in ids])
+            ids = [each.decode().partition(":")[2] for each in places]
+            records = yield from self._get(ids)
             some: list[tuple[Commit, Delivery]] = []
             for record in records:
                 if record.delivery.due_at is None or record.delivery.due_at > now:

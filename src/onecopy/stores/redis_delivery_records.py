@@ -78,7 +78,8 @@ class DeliveryKeys:
         marks = {(self.status(delivery.status), id): str(number)}
         marks[self.of(delivery.job), id] = str(number)
         if delivery.due_at is not None:
-            marks[self.pending_at(delivery.receiver), id] = repr(delivery.due_at)
+            # Those that are due at one time go by number.
+            marks[self.pending_at(delivery.receiver), f"{number:016d}:{id}"] = repr(delivery.due_at)
             marks[self.pending_for(delivery.url), id] = str(number)
         if delivery.finished_at is not None:
             marks[self.removal, id] = repr(delivery.finished_at + delivery.keep)

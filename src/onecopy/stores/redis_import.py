@@ -1,6 +1,8 @@
 """Jobs and deliveries taken over from another store, on Redis."""
 
 from collections.abc import Sequence
+from itertools import batched
+from typing import Final
 
 from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Job
@@ -14,6 +16,9 @@ from onecopy.stores.redis_keys import RECORD, Keys, idempotency
 from onecopy.stores.redis_programs import Program
 from onecopy.stores.redis_records import Record as Known
 from onecopy.stores.redis_records import long_text, pack, pack_event, read
+
+_AT_ONCE: Final = 1000
+"""Events in one command: a script gives a command no more than some thousand words."""
 
 
 class Import:
@@ -66,8 +71,8 @@ class Import:
             commit.do("DEL", key, self._keys.events(job.id))
         revision = 0 if before is None else before.revision + 1
         commit.do("HSET", key, *_fields(job, number, revision))
-        if events:
-            packed = (as_text(pack_event(event)) for event in events)
+        for some in batched(events, _AT_ONCE):
+            packed = (as_text(pack_event(event)) for event in some)
             commit.do("RPUSH", self._keys.events(job.id), *packed)
         if job.idempotency_key is not None:
             field = idempotency(job.task, job.idempotency_key)
