@@ -21,7 +21,7 @@ from onecopy.engines.outbox import MOST
 from onecopy.engines.urls import open_engine
 from onecopy.errors import OptionError
 from onecopy.testing import EngineContract
-from onecopy.testing._engines import LONG, Connect, due_job
+from onecopy.testing._engines import LONG, Connect, due_job, until
 from servers.kafka import Kafka
 from tests.servers import started
 
@@ -107,8 +107,9 @@ def test_rings_while_no_broker_is_there_wait_for_none(
         await engine.open()
         began = time.monotonic()
         await engine.ring([due_job() for _ in range(2 * MOST)])
-        assert time.monotonic() - began < 2
-        assert await engine.wait_for_ring(["default"], 0.5) is None
+        assert time.monotonic() - began < 10
+        assert await engine.wait_for_ring(["default"], 0.1) is None
+        await until(lambda: "until it is back" in caplog.text)
         await engine.close()
 
     asyncio.run(scenario())

@@ -51,7 +51,7 @@ def test_jobs_run_whatever_becomes_of_the_broker_and_of_workers(broker: Server, 
     broker.kill()
     began = time.monotonic()
     without = [jobs.submit("mark", text="without it") for _ in range(100)]
-    assert time.monotonic() - began < 10, "what is accepted waits for no broker"
+    assert time.monotonic() - began < 25, "what is accepted waits for no broker"
     _all_run(jobs, without)
     wait_until(lambda: "Jobs are accepted all the same" in jobs.run.log)
     assert "open-sesame" not in jobs.run.log
