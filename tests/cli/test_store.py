@@ -1,17 +1,19 @@
 """`onecopy store`: jobs move from one store into another, and nothing of them is lost."""
 
 import asyncio
+import contextlib
 import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from click.testing import CliRunner
 
+from onecopy.cli.store import command
 from onecopy.deliveries import Tried, Try
 from onecopy.jobs import Advance, Cancel, Fail, Failure, Job, Progress, Requeue, Succeed
 from onecopy.stores import DeliveryFilter, Filter, Store, change_one
@@ -22,16 +24,10 @@ from servers.redis import Redis
 
 def _store(folder: Path, *words: str, fails: bool = False) -> str:
     """Run a command; return what it says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "onecopy", "store", *words],
-        cwd=folder,
-        env={key: value for key, value in os.environ.items() if not key.startswith("ONECOPY")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode != 0) is fails, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    with contextlib.chdir(folder), patch.dict(os.environ):  # which it sets
+        done = CliRunner().invoke(command, words)
+    assert (done.exit_code != 0) is fails, done.output
+    return done.output
 
 
 async def _fill(store: Store) -> dict[str, Job]:
