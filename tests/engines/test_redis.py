@@ -24,6 +24,9 @@ def connect_to(url: str) -> Callable[[], RedisEngine]:
     return lambda: RedisEngine(address)
 
 
+SECRET = "s3cret-word"
+
+
 class TestRedisEngine(EngineContract):
     @pytest.fixture
     def connect(self, redis_server: Redis) -> Callable[[], RedisEngine]:
@@ -76,7 +79,9 @@ def test_rings_do_not_pile_up(redis_server: Redis) -> None:
     run(scenario)
 
 
-def test_while_the_server_is_away_nobody_waits_for_it(tmp_path: Path) -> None:
+def test_while_the_server_is_away_nobody_waits_for_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
         async with opened(connect, 2) as (web, worker):
             follower = Follower(web)
@@ -93,9 +98,13 @@ def test_while_the_server_is_away_nobody_waits_for_it(tmp_path: Path) -> None:
             assert await ring_until(web, waiting) == ()
             await follower.stop()
 
-    with started(Redis(tmp_path / "redis")) as server:
+    with started(Redis(tmp_path / "redis", password=SECRET)) as server:
         connect = connect_to(server.url)
         run(scenario)
+    said = [record.message for record in caplog.records]
+    assert not any(SECRET in each for each in said)
+    for words in ("until it is back", "/0 is back"):
+        assert 1 <= sum(each.endswith(words) for each in said) <= 2, "once for each of the engines"
 
 
 def test_connections_that_are_cut(redis_server: Redis) -> None:

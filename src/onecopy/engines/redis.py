@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from onecopy.engines.base import Rung
+from onecopy.engines.presence import Presence
 from onecopy.engines.redis_wire import Ear, Sender
 from onecopy.jobs import Job
 from onecopy.redis_address import RedisAddress
@@ -33,8 +34,9 @@ class RedisEngine:
         self._tag = f"{{{address.prefix}}}"
         self._id = secrets.token_hex(8)
         self._address = address
-        self._sender = Sender(address, (_RING, _WAIT))
-        self._ear = Ear(address, self._heard, self._stir)
+        presence = Presence(f"the Redis server of the engine, {address.name}")
+        self._sender = Sender(address, (_RING, _WAIT), presence)
+        self._ear = Ear(address, self._heard, self._stir, presence)
         self._changes = f"{self._tag}changes"
         self._wake = f"{self._tag}wake:{self._id}"
         self._followers: set[asyncio.Queue[str]] = set()

@@ -6,7 +6,6 @@ away.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -15,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
+from onecopy.engines.presence import Presence
 from onecopy.redis_address import RedisAddress
 from onecopy.redis_script import Script
 
@@ -28,8 +28,6 @@ _QUIET: Final = 10.0
 """Seconds after which a server that says nothing is asked whether it is there."""
 _MOST: Final = 1000
 """Commands that wait to be sent; more are dropped."""
-_logger = logging.getLogger("onecopy.jobs")
-
 type Request = Sequence[str | bytes | int]
 _FAULTS: Final = (RedisError, OSError, TimeoutError)
 
@@ -63,8 +61,11 @@ async def _read(connection: _Connection) -> Any:  # noqa: ANN401 - any reply
 class Sender:
     """Sends commands, those of one moment together."""
 
-    def __init__(self, address: RedisAddress, scripts: Sequence[Script]) -> None:
+    def __init__(
+        self, address: RedisAddress, scripts: Sequence[Script], presence: Presence
+    ) -> None:
         self._address = address
+        self._presence = presence
         self._scripts = scripts
         self._connection: _Connection | None = None
         self._outbox: list[tuple[Request, Callable[[Any], None] | None]] = []
@@ -98,14 +99,31 @@ class Sender:
                 sent, self._outbox = self._outbox, []
                 answers: Sequence[Any] = [None] * len(sent)
                 try:
-                    answers = await self._ask([request for request, _ in sent])
+                    answers = await self._ask_twice([request for request, _ in sent])
                 except _FAULTS as error:
-                    await self._lose(error)
+                    self._presence.gone("sender", str(error) or "it does not answer")
+                else:
+                    self._presence.there("sender")
                 for (_, heard), answer in zip(sent, answers, strict=True):
                     if heard is not None:
                         heard(answer)
         finally:
             self._task = None
+
+    async def _ask_twice(self, requests: Sequence[Request]) -> Sequence[Any]:
+        """Ask once more if it was an old connection: the server may have closed it long ago."""
+        was_there = self._connection is not None
+        try:
+            return await self._ask(requests)
+        except _FAULTS:
+            await self._let_go()
+            if not was_there:
+                raise
+        try:
+            return await self._ask(requests)
+        except _FAULTS:
+            await self._let_go()
+            raise
 
     async def _ask(self, requests: Sequence[Request]) -> Sequence[Any]:
         async with asyncio.timeout(ANSWER):
@@ -134,8 +152,7 @@ class Sender:
                 answers.append(error)
         return answers
 
-    async def _lose(self, error: Exception) -> None:
-        _logger.debug("%s does not take a word: %r", self._address.name, error)
+    async def _let_go(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.disconnect(nowait=True)
@@ -149,11 +166,13 @@ class Ear:
         address: RedisAddress,
         heard: Callable[[str, bytes], None],
         missed: Callable[[], None],
+        presence: Presence,
     ) -> None:
         """`heard` is given each message, with its channel; `missed` is told of interruptions."""
         self._address = address
         self._heard = heard
         self._missed = missed
+        self._presence = presence
         self._channels: set[str] = set()
         self._connection: _Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -186,7 +205,7 @@ class Ear:
             try:
                 await self._hear()
             except _FAULTS as error:
-                _logger.debug("%s is not heard: %r", self._address.name, error)
+                self._presence.gone("ear", str(error) or "it says nothing")
             finally:
                 for event in self._listening.values():
                     event.clear()
@@ -201,6 +220,7 @@ class Ear:
         async with asyncio.timeout(ANSWER):
             await connection.connect()
         self._connection = connection
+        self._presence.there("ear")
         await self._subscribe(connection, [*self._channels])
         asked = False
         while True:
