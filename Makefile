@@ -51,7 +51,7 @@ format: $(VENV)/.ready-dev ## Put the code into the form that `make check` wants
 servers: $(VENV)/.ready-dev ## Run real servers to try things out, as in `make servers ARGS=redis`
 	$(BIN)/python -m servers $(ARGS)
 
-bench-jobs: $(VENV)/.ready-bench
+bench-jobs bench-engines: $(VENV)/.ready-bench
 
 bench-all-jobs: $(VENV)/.ready-bench ## All benchmarks of jobs, one after the other, and their figures into the page
 	set -e; for each in call accept jobs one_copy.jobs events webhooks chaos growth growth_on_servers report; do \

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks import _facts, event_tables, job_tables, tables
+from benchmarks import _facts, engine_tables, event_tables, job_tables, tables
 from benchmarks.chart import Bar, bars
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
@@ -36,6 +36,8 @@ BLOCKS: Final[dict[str, tuple[str, Render]]] = {
     "jobs": ("jobs", job_tables.jobs),
     "jobs_machine": ("jobs", tables.machine),
     "jobs_aims": ("jobs", job_tables.jobs_aims),
+    "engines": ("engines", engine_tables.engines),
+    "engines_aims": ("engines", engine_tables.engines_aims),
     "call": ("call", job_tables.call),
     "accept": ("accept", job_tables.accept),
     "chaos_servers": ("chaos_servers", job_tables.chaos_servers),

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rich.progress import Progress
 
@@ -41,11 +41,30 @@ class Size:
         }
 
 
+class Measurable(Protocol):
+    """What is measured."""
+
+    @property
+    def name(self) -> str:
+        """As the tables show it."""
+        ...
+
+    @property
+    def app(self) -> str:
+        """Its module in `benchmarks.jobs.apps`."""
+        ...
+
+    @property
+    def shown(self) -> str:
+        """Its command, as a user would type it."""
+        ...
+
+
 @dataclass
 class Measured:
     """A peer, and what its loads have come to in each round."""
 
-    peer: Peer
+    peer: Measurable
     folder: Path
     environment: Mapping[str, str]
     loads: dict[str, list[Load]] = field(default_factory=dict[str, list[Load]])
@@ -103,17 +122,22 @@ def measure(peers: Sequence[Peer], folder: Path, size: Size) -> list[dict[str, A
             place = folder / peer.app
             environment = running.enter_context(peer.running(place, url))
             all_measured.append(Measured(peer, place, environment))
-        loads = size.loads()
-        with Progress() as progress:
-            steps = progress.add_task("", total=len(peers) * (1 + len(loads) * size.rounds))
-            for each in all_measured:
-                progress.update(steps, description=f"{each.peer.name}: first jobs")
-                each.client(loads["turns"])
-                progress.advance(steps)
-            for _ in range(size.rounds):
-                for load, words in loads.items():
-                    for each in all_measured:
-                        progress.update(steps, description=f"{each.peer.name}: {load}")
-                        each.loads.setdefault(load, []).append(each.client(words))
-                        progress.advance(steps)
+        in_turns(all_measured, size)
         return [each.figures() for each in all_measured]
+
+
+def in_turns(all_measured: Sequence[Measured], size: Size) -> None:
+    """Have each peer, whose workers run, measured under each load, in turns."""
+    loads = size.loads()
+    with Progress() as progress:
+        steps = progress.add_task("", total=len(all_measured) * (1 + len(loads) * size.rounds))
+        for each in all_measured:
+            progress.update(steps, description=f"{each.peer.name}: first jobs")
+            each.client(loads["turns"])
+            progress.advance(steps)
+        for _ in range(size.rounds):
+            for load, words in loads.items():
+                for each in all_measured:
+                    progress.update(steps, description=f"{each.peer.name}: {load}")
+                    each.loads.setdefault(load, []).append(each.client(words))
+                    progress.advance(steps)

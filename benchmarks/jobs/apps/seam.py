@@ -10,6 +10,7 @@ from typing import Any, Final
 
 FOLDER: Final = "BENCHMARK_FOLDER"
 REDIS: Final = "BENCHMARK_REDIS"
+BROKER: Final = "BENCHMARK_BROKER"
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,8 @@ def folder() -> Path:
 def redis_url() -> str:
     """The Redis of this run."""
     return os.environ[REDIS]
+
+
+def broker_url() -> str:
+    """The broker of this peer, where there are several."""
+    return os.environ[BROKER]

@@ -1,0 +1,1 @@
+"""Jobs that do nothing, from submit to result, over each engine and store, and over peers."""
