@@ -82,7 +82,7 @@ class Measured:
         )
         if ended.returncode:
             raise SystemExit(f"{self.peer.name}:\n{ended.stderr}")
-        return json.loads(ended.stdout)
+        return json.loads(ended.stdout.splitlines()[-1])  # some log above it
 
     def figures(self) -> dict[str, Any]:
         """The medians of the rounds; latencies of all rounds together."""
