@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from onecopy.engines import Engine
 from onecopy.engines.redis import RedisEngine
+from onecopy.engines.urls import open_engine, own_engine
 from onecopy.redis_address import RedisAddress
 from onecopy.testing import EngineContract
 from onecopy.testing._engines import LONG, Follower, due_job, opened, ring_until, run
@@ -22,6 +24,25 @@ def connect_to(url: str) -> Callable[[], RedisEngine]:
     """What makes engines that hear of each other, and of no others."""
     address = RedisAddress.parse(f"{url}?prefix={secrets.token_hex(6)}", "engine")
     return lambda: RedisEngine(address)
+
+
+class TestBesideAnotherStore(EngineContract):
+    """Rings go through the server, changes by the store's own engine."""
+
+    @pytest.fixture
+    def connect(self, redis_server: Redis, tmp_path: Path) -> Callable[[], Engine]:
+        store = f"sqlite:///{tmp_path}/jobs.db"
+        url = f"{redis_server.url}?prefix={secrets.token_hex(6)}"
+        return lambda: open_engine(url, own_engine(store, str(tmp_path)), str(tmp_path))
+
+
+def test_the_engine_of_the_store_is_its_own(redis_server: Redis, tmp_path: Path) -> None:
+    own = own_engine(redis_server.url, str(tmp_path))
+    assert isinstance(own, RedisEngine)
+    assert open_engine(redis_server.url, own, str(tmp_path)) is own
+    other = open_engine(f"{redis_server.url}?prefix=other", own, str(tmp_path))
+    assert isinstance(other, RedisEngine)
+    assert other is not own
 
 
 SECRET = "s3cret-word"

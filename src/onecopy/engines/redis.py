@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from onecopy.engines.base import Rung
+from onecopy.engines.base import Engine, Rung
 from onecopy.engines.presence import Presence
 from onecopy.engines.redis_wire import Ear, Sender
 from onecopy.jobs import Job
@@ -30,10 +30,12 @@ _HELD: Final = 10_000
 class RedisEngine:
     """Wakes the processes that use one Redis server."""
 
-    def __init__(self, address: RedisAddress) -> None:
+    def __init__(self, address: RedisAddress, own: Engine | None = None) -> None:
+        """Take an address; own: the store's own engine, by which changes are told, if not by it."""
+        self.address = address
+        self._own = own
         self._tag = f"{{{address.prefix}}}"
         self._id = secrets.token_hex(8)
-        self._address = address
         presence = Presence(f"the Redis server of the engine, {address.name}")
         self._sender = Sender(address, (_RING, _WAIT), presence)
         self._ear = Ear(address, self._heard, self._stir, presence)
@@ -54,13 +56,17 @@ class RedisEngine:
         return False
 
     async def open(self) -> None:
-        """Nothing is to be done: it connects when it is used."""
+        """Nothing is to be done here: it connects when it is used."""
+        if self._own is not None:
+            await self._own.open()
 
     async def close(self) -> None:
         """Say what is to be said, and let go."""
         self._speak()
         await self._sender.close()
         await self._ear.close()
+        if self._own is not None:
+            await self._own.close()
 
     # Rings.
 
@@ -115,11 +121,17 @@ class RedisEngine:
 
     async def tell(self, jobs: Sequence[str]) -> None:
         """Publish the ids, soon; those of one moment together."""
+        if self._own is not None:
+            await self._own.tell(jobs)
+            return
         self._to_tell += jobs
         self._speak_soon()
 
-    async def changes(self) -> AsyncIterator[str]:
+    def changes(self) -> AsyncIterator[str]:
         """Hear what is published."""
+        return self._hear() if self._own is None else self._own.changes()
+
+    async def _hear(self) -> AsyncIterator[str]:
         held: asyncio.Queue[str] = asyncio.Queue(_HELD)
         self._followers.add(held)
         try:

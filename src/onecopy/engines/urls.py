@@ -18,7 +18,7 @@ def own_engine(store: str, folder: str, *, bell: int | None = None) -> Engine:
     folder: the state folder. bell: see `LocalEngine`.
     """
     if store.partition(":")[0] in ("redis", "rediss"):
-        return _redis(store, "store")
+        return _redis(store, "store", None)
     if store.partition(":")[0] in _POSTGRES:
         return _postgres(store, "store", None)
     return LocalEngine(folder, bell=bell)
@@ -48,7 +48,7 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
         case "local":
             return own if isinstance(own, LocalEngine) else LocalEngine(folder, bell=bell)
         case "redis" | "rediss":
-            return _redis(url, "engine")
+            return _redis(url, "engine", own)
         case scheme if scheme in _POSTGRES:
             return _postgres(url, "engine", own)
         case "amqp" | "amqps":
@@ -61,12 +61,15 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
             raise OptionError("engine", f"{other[:50]!r} is no engine; one would be local:")
 
 
-def _redis(url: str, option: str) -> Engine:
+def _redis(url: str, option: str, own: Engine | None) -> Engine:
     try:
         from onecopy.engines.redis import RedisEngine
     except ModuleNotFoundError as error:
         raise _not_installed("redis", "redis") from error
-    return RedisEngine(RedisAddress.parse(url, option))
+    address = RedisAddress.parse(url, option)
+    if isinstance(own, RedisEngine) and own.address == address:
+        return own
+    return RedisEngine(address, own)
 
 
 def _postgres(url: str, option: str, own: Engine | None) -> Engine:
