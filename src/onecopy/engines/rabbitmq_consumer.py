@@ -51,7 +51,9 @@ class Consumer:
         self._heard: list[deque[_Heard]] = [deque() for _ in LEVELS]
         self._some = asyncio.Event()
         self._named: list[_Heard] = []
-        self._claimed: deque[AbstractIncomingMessage] = deque()
+        self._claimed: list[AbstractIncomingMessage] = []
+        self._has_buried = False
+        """Whether what this connection has brought went to the dead letters."""
 
     async def close(self) -> None:
         """Let go; what was heard and not claimed is others'."""
@@ -135,15 +137,21 @@ class Consumer:
         try:
             rung = cloud_events.named(message.headers, *PREFIXES)
         except InvalidMessage as error:
+            self._has_buried = True
             self._bury(message, str(error))
             return
         self._heard[level].append(_Heard(rung, message))
         self._some.set()
 
     async def _acknowledge(self) -> None:
-        while self._claimed:
-            with contextlib.suppress(*ERRORS):  # Its channel is gone: it is delivered again.
-                await self._claimed.popleft().ack()
+        """Acknowledge what was claimed: with one word, if nothing else was delivered here."""
+        claimed, self._claimed = self._claimed, []
+        alone = claimed and not (self._has_buried or self._named or any(self._heard))
+        if alone:
+            claimed = [max(claimed, key=lambda message: message.delivery_tag or 0)]
+        with contextlib.suppress(*ERRORS):  # Its channel is gone: it is delivered again.
+            for message in claimed:
+                await message.ack(multiple=bool(alone))
 
     async def _give_back(self) -> None:
         for level in self._heard:
@@ -153,7 +161,9 @@ class Consumer:
 
     def _forget(self) -> None:
         """What a connection has brought is delivered again, by the next one or to another."""
+        self._has_buried = False
         self._named.clear()
+        self._claimed.clear()
         for level in self._heard:
             level.clear()
         self._some.clear()

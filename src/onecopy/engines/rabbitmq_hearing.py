@@ -52,7 +52,9 @@ class Hearing:
             return
         await self.stop()
         self._room = 1 << (limit - 1).bit_length()
-        await self._channel.set_qos(prefetch_count=self._room)
+        # Jobs that are claimed by the dozen are short: the next ones are here when these are done.
+        ahead = self._room if self._room > 1 else 0
+        await self._channel.set_qos(prefetch_count=self._room + ahead)
         for queue in queues:
             for level, name in enumerate(self._queues.names(queue)):
                 declared = await self._queues.declare(self._channel, name)
