@@ -6,10 +6,7 @@ from typing import Any
 
 from benchmarks.tables import Result, aim, table
 
-_BARE = {
-    "onecopy, rabbitmq, SQLite": "FastStream, RabbitMQ",
-    "onecopy, kafka, SQLite": "FastStream, Kafka",
-}
+_BARE = {"onecopy, rabbitmq, SQLite": "FastStream, RabbitMQ"}
 
 
 def engines(result: Result) -> str:

@@ -126,5 +126,4 @@ PEERS: Final = (
     _faststream(
         "FastStream, RabbitMQ", "faststream_rabbitmq", "rabbitmq", ("aio_pika",), "{rabbitmq}"
     ),
-    _faststream("FastStream, Kafka", "faststream_kafka", "kafka", ("aiokafka",), "{kafka_hosts}"),
 )
