@@ -20,18 +20,18 @@ import pytest
 
 from onecopy.engines import Engine
 from onecopy.engines.local import LocalEngine
-from onecopy.engines.postgres import PostgresEngine
+from onecopy.engines.urls import own_engine
 from onecopy.execution.events import News, events_of
 from onecopy.execution.hub import Hub
 from onecopy.execution.runtime import Runtime
 from onecopy.jobs import Advance, Cancel, Event, Job, Progress, Succeed, new_id
-from onecopy.postgres_address import PostgresAddress
 from onecopy.stores import Store, Unavailable, change_one
 from onecopy.stores.memory import MemoryStore
-from onecopy.stores.postgres import PostgresStore
 from onecopy.stores.sqlite import SQLiteStore
+from onecopy.stores.urls import open_store
 from onecopy.testing import EventsContract
 from onecopy.testing.events import Told, Transport
+from servers.redis import Redis
 
 
 class Counting(MemoryStore):
@@ -123,20 +123,29 @@ class TestInOneProcess(EventsContract):
         return connect
 
 
+def _on(url: str, folder: Path) -> Callable[[], AbstractAsyncContextManager[Transport]]:
+    @asynccontextmanager
+    async def connect() -> AsyncGenerator[Transport]:
+        async with opened(open_store(url), folder, own_engine(url, str(folder))) as runtime:
+            yield InProcess(runtime)
+
+    return connect
+
+
 class TestOnPostgreSQL(EventsContract):
     @pytest.fixture
     def connect(
         self, postgres_url: str, tmp_path: Path
     ) -> Callable[[], AbstractAsyncContextManager[Transport]]:
-        address = PostgresAddress.parse(postgres_url, "store")
+        return _on(postgres_url, tmp_path)
 
-        @asynccontextmanager
-        async def connect() -> AsyncGenerator[Transport]:
-            store, engine = PostgresStore(address), PostgresEngine(address)
-            async with opened(store, tmp_path, engine) as runtime:
-                yield InProcess(runtime)
 
-        return connect
+class TestOnRedis(EventsContract):
+    @pytest.fixture
+    def connect(
+        self, redis_server: Redis, tmp_path: Path
+    ) -> Callable[[], AbstractAsyncContextManager[Transport]]:
+        return _on(f"{redis_server.url}?prefix={new_id()}", tmp_path)
 
 
 def _run(folder: Path, scenario: Callable[[Runtime, Counting], Coroutine[Any, Any, None]]) -> None:

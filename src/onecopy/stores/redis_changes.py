@@ -86,6 +86,8 @@ class Changes:
         self._claimed: Remembered[str, Record] = Remembered()
         self._doubtful: Remembered[str, _Plan] = Remembered()
         """What was sent without that an answer came."""
+        self._held: set[str] = set()
+        """Jobs that programs under way change: all but one of them would be refused."""
 
     def claimed(self, record: Record) -> None:
         """Remember what this process has claimed."""
@@ -93,6 +95,16 @@ class Changes:
 
     def program(self, changes: Sequence[tuple[str, Change]], now: float) -> Program[list[Answer]]:
         """Apply changes, in this order."""
+        jobs = {job for job, _ in changes}
+        while not self._held.isdisjoint(jobs):
+            yield []
+        self._held |= jobs
+        try:
+            return (yield from self._apply(changes, now))
+        finally:
+            self._held -= jobs
+
+    def _apply(self, changes: Sequence[tuple[str, Change]], now: float) -> Program[list[Answer]]:
         answers: dict[int, Answer] = {}
         tasks = self._tasks(changes)
         while tasks:

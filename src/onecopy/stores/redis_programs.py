@@ -66,7 +66,14 @@ class Programs:
             _fail(operations, error)
 
     def _run_all(self, operations: Sequence[Operation]) -> None:
-        under_way = [_Run(each) for each in operations if not _done(each)]
+        runs = [_Run(each) for each in operations if not _done(each)]
+        try:
+            self._run_together(runs)
+        finally:
+            for each in runs:
+                each.close()
+
+    def _run_together(self, under_way: "Sequence[_Run]") -> None:
         for each in under_way:
             each.go_on(None)
         while under_way := [each for each in under_way if not each.ended]:
@@ -86,6 +93,10 @@ class _Run:
         self._program: Program[Any] = operation.run()
         self.requests: Sequence[Request] = ()
         self.ended = False
+
+    def close(self) -> None:
+        """Have it let go of what it holds, wherever it has come to."""
+        self._program.close()
 
     def go_on(self, answers: list[Any] | None) -> None:
         """Take the next step, with the answers to the one before."""
