@@ -27,7 +27,12 @@ from onecopy.server.collection import rare_collections
 from onecopy.server.fork_safety import other_threads
 from onecopy.server.lifespan import ImageLifespan, inherited
 from onecopy.server.narration import Narrator, megabytes
-from onecopy.server.preload import preload, preload_for_jobs, preload_for_webhooks
+from onecopy.server.preload import (
+    preload,
+    preload_for_jobs,
+    preload_for_subscriptions,
+    preload_for_webhooks,
+)
 from onecopy.server.process import die_with, set_name, wait_for_adoption
 from onecopy.server.run import START_FAILED
 from onecopy.server.scoreboard import Scoreboard
@@ -88,6 +93,7 @@ class Image:
         preload(self.config)
         if tasks_of_all():
             preload_for_jobs()
+            preload_for_subscriptions({each.broker for each in subscriptions_of_all()})
             if uses_webhooks() and self._settings.tier != "web":
                 preload_for_webhooks()
         self._narrator.info(f"imported {self._settings.app} in {time.perf_counter() - began:.2f} s")

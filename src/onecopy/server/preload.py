@@ -5,6 +5,7 @@ Imported in the image instead, they are shared. (Measured with FastAPI: 5 MB a w
 
 import importlib
 import sys
+from collections.abc import Iterable
 from typing import Final
 
 from uvicorn import Config
@@ -53,6 +54,12 @@ def preload_for_jobs() -> None:
     for name in _FOR_JOBS:
         importlib.import_module(name)
     preload_for_submitting()
+
+
+def preload_for_subscriptions(brokers: Iterable[str]) -> None:
+    """Import the clients of brokers; one that is not installed is told of by who needs it."""
+    for broker in brokers:
+        _import_if_there(f"onecopy.subscriptions.{broker}")
 
 
 def preload_for_webhooks() -> None:
