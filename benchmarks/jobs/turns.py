@@ -71,8 +71,10 @@ class Measured:
 
     def client(self, words: Sequence[str]) -> Load:
         """Run a client of the peer to its end."""
+        figures = self.folder / "figures.json"
+        client = [sys.executable, "-m", "benchmarks.jobs.client", self.peer.app]
         ended = subprocess.run(
-            [sys.executable, "-m", "benchmarks.jobs.client", self.peer.app, *words],
+            [*client, "--figures", str(figures), *words],
             cwd=self.folder,
             env=environment_of(self.environment),
             capture_output=True,
@@ -82,7 +84,7 @@ class Measured:
         )
         if ended.returncode:
             raise SystemExit(f"{self.peer.name}:\n{ended.stderr}")
-        return json.loads(ended.stdout.splitlines()[-1])  # some log above it
+        return json.loads(figures.read_text())
 
     def figures(self) -> dict[str, Any]:
         """The medians of the rounds; latencies of all rounds together."""
