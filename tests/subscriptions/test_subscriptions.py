@@ -103,10 +103,13 @@ def test_the_outcome_is_sent_to_the_queue_that_a_message_names(
 ) -> None:
     name = f"orders-{uuid4()}"
 
+    async def make() -> None:
+        async with await aio_pika.connect(rabbitmq_server.url) as connection:
+            await (await connection.channel()).declare_queue(name, durable=True)
+
     async def ask() -> AbstractIncomingMessage:
         async with await aio_pika.connect(rabbitmq_server.url) as connection:
             channel = await connection.channel(on_return_raises=True)
-            await channel.declare_queue(name, durable=True)
             replies = await channel.declare_queue(exclusive=True)
             for reply_to in ("nowhere", replies.name):
                 message = aio_pika.Message(
@@ -122,6 +125,7 @@ def test_the_outcome_is_sent_to_the_queue_that_a_message_names(
                     return message
         raise AssertionError("there is no reply")
 
+    asyncio.run(make())  # before the subscriber would make it, in its own way
     with _service(tmp_path, f"rabbitmq:{name}", ONECOPY_RABBITMQ=rabbitmq_server.url) as jobs:
         reply = asyncio.run(ask())
         assert reply.correlation_id == "17 / 4"
