@@ -10,7 +10,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 
 from onecopy.engines.dead_letters import DeadLetter, id_of, text
 from onecopy.engines.rabbitmq_address import parse
-from onecopy.engines.rabbitmq_letters import FROM, REASON
+from onecopy.engines.rabbitmq_letters import FROM, REASON, copy_of
 from onecopy.engines.rabbitmq_link import ERRORS, in_words
 
 _MOST: Final = 100_000
@@ -70,15 +70,7 @@ async def _send(channel: AbstractChannel, message: AbstractIncomingMessage, queu
         for name, value in message.headers.items()
         if name not in _OURS and not name.startswith("x-first-death")
     }
-    again = aio_pika.Message(
-        message.body,
-        headers=headers,
-        content_type=message.content_type,
-        message_id=message.message_id,
-        correlation_id=message.correlation_id,
-        reply_to=message.reply_to,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-    )
+    again = copy_of(message, headers)
     try:
         await channel.default_exchange.publish(again, queue)
     except PublishError:

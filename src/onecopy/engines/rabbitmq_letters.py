@@ -27,7 +27,12 @@ def dead_letter(
             await message.ack()
 
     headers: dict[str, Any] = {**message.headers, REASON: reason[:_LONGEST], FROM: queue}
-    letter = Message(
+    return Letter(queues.dead_letters, copy_of(message, headers), acknowledge)
+
+
+def copy_of(message: AbstractIncomingMessage, headers: dict[str, Any]) -> Message:
+    """Return what says the same as a message, with other headers."""
+    return Message(
         message.body,
         headers=headers,
         content_type=message.content_type,
@@ -36,4 +41,3 @@ def dead_letter(
         reply_to=message.reply_to,
         delivery_mode=DeliveryMode.PERSISTENT,
     )
-    return Letter(queues.dead_letters, letter, acknowledge)

@@ -43,6 +43,16 @@ class Filter:
     older_than: str | None = None
     """Only jobs listed after this one (its id): the next page."""
 
+    def matches(self, job: Job) -> bool:
+        """Whether its conditions hold for a job, whatever the page."""
+        return (
+            (not self.statuses or job.status in self.statuses)
+            and self.task in (None, job.task)
+            and self.queue in (None, job.queue)
+            and (self.created_after is None or job.created_at > self.created_after)
+            and (self.created_before is None or job.created_at < self.created_before)
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:

@@ -189,7 +189,7 @@ class MemoryStore:
             newest = list(reversed(self._jobs.values()))
             if which.older_than is not None:
                 newest = newest[newest.index(self._jobs[which.older_than]) + 1 :]
-            return [job for job in newest if _matches(job, which)][: which.limit]
+            return [job for job in newest if which.matches(job)][: which.limit]
 
     async def stats(self) -> list[Stats]:
         """Return figures by queue and task."""
@@ -237,16 +237,6 @@ class MemoryStore:
 
     def _where(self, condition: Callable[[Job], bool]) -> list[Job]:
         return [job for job in self._jobs.values() if condition(job)]
-
-
-def _matches(job: Job, which: Filter) -> bool:
-    return (
-        (not which.statuses or job.status in which.statuses)
-        and which.task in (None, job.task)
-        and which.queue in (None, job.queue)
-        and (which.created_after is None or job.created_at > which.created_after)
-        and (which.created_before is None or job.created_at < which.created_before)
-    )
 
 
 def _figures(queue: str, task: str, jobs: Sequence[Job]) -> Stats:

@@ -167,7 +167,7 @@ class Jobs:
                 break
             below = f"({rows[-1][0].decode()}"
             records = _records([[*fields, None, None] for _, fields in rows])
-            found += [record.job for record in records if _matches(record.job, which)]
+            found += [record.job for record in records if which.matches(record.job)]
         return (yield from self._whole(found[: which.limit]))
 
     def _whole(self, jobs: Sequence[Job]) -> Program[list[Job]]:
@@ -309,13 +309,3 @@ def _may_go(job: Job, now: float | None) -> bool:
 def _selects(which: Filter) -> bool:
     conditions = (which.task, which.queue, which.created_after, which.created_before)
     return any(condition is not None for condition in conditions)
-
-
-def _matches(job: Job, which: Filter) -> bool:
-    return (
-        (not which.statuses or job.status in which.statuses)
-        and which.task in (None, job.task)
-        and which.queue in (None, job.queue)
-        and (which.created_after is None or job.created_at > which.created_after)
-        and (which.created_before is None or job.created_at < which.created_before)
-    )
