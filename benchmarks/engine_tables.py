@@ -6,7 +6,10 @@ from typing import Any
 
 from benchmarks.tables import Result, aim, table
 
-_BARE = {"onecopy, rabbitmq, SQLite": "FastStream, RabbitMQ"}
+_BARE = {
+    "onecopy, rabbitmq, SQLite": "FastStream, RabbitMQ",
+    "onecopy, kafka, SQLite": "FastStream, Kafka",
+}
 
 
 def engines(result: Result) -> str:

@@ -3,7 +3,7 @@
 `python -m benchmarks.engines`: the loads of `benchmarks.jobs`, through one worker process each.
 The peers use the same servers in the same run; FastStream keeps nothing of a message, and stands
 for the round trip of a bare broker. Aims: engine `celery` at least 0.8 of bare Celery; `redis` at
-least 3 times Celery; `rabbitmq` a median of at most twice the bare round trip.
+least 3 times Celery; `rabbitmq` and `kafka` a median of at most twice the bare round trip.
 
 Whatever is not installed is left out, with the reason.
 """

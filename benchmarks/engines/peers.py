@@ -90,7 +90,7 @@ def _bare_celery(name: str, broker: str) -> Peer:
 
 
 def _faststream(name: str, app: str, broker: str, packages: tuple[str, ...], url: str) -> Peer:
-    command = (str(BIN / "faststream"), "run", f"{_APPS}.{app}:app", "--log-level", "warning")
+    command = (str(BIN / "python"), "-m", f"{_APPS}.{app}")
     return Peer(name, app, command, (broker,), {seam.BROKER: url}, ("faststream", *packages))
 
 
@@ -99,7 +99,7 @@ PEERS: Final = (
     _worker("onecopy, redis, Redis", ("durable redis",), ONECOPY_STORE="{durable_redis}"),
     _worker("onecopy, postgres, PostgreSQL", ("postgres",), ONECOPY_STORE="{postgres}"),
     _worker("onecopy, rabbitmq, SQLite", ("rabbitmq",), ONECOPY_ENGINE="{rabbitmq}"),
-    _worker("onecopy, kafka, SQLite", ("kafka",), ONECOPY_ENGINE="{kafka}/onecopy"),
+    _worker("onecopy, kafka, SQLite", ("kafka",), ONECOPY_ENGINE="{kafka}"),
     _celery_worker("onecopy, celery (Redis), SQLite", "redis"),
     # As durable as the results that bare Celery has in Redis: they survive no power cut.
     _celery_worker(
@@ -126,4 +126,5 @@ PEERS: Final = (
     _faststream(
         "FastStream, RabbitMQ", "faststream_rabbitmq", "rabbitmq", ("aio_pika",), "{rabbitmq}"
     ),
+    _faststream("FastStream, Kafka", "faststream_kafka", "kafka", ("confluent_kafka",), "{kafka}"),
 )

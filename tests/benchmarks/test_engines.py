@@ -32,9 +32,10 @@ def test_the_tables_compare_what_was_measured_side_by_side() -> None:
         peer("onecopy, celery (Redis), SQLite", 90.0, 2.0, "Celery, Redis"),
         peer("onecopy, redis, Redis", 250.0, 1.0),
         peer("onecopy, rabbitmq, SQLite", 200.0, 3.0),
-        peer("onecopy, kafka, SQLite", 200.0, 3.0),
+        peer("onecopy, kafka, SQLite", 200.0, 2.0),
         peer("Celery, Redis", 100.0, 4.0),
         peer("FastStream, RabbitMQ", 900.0, 1.0),
+        peer("FastStream, Kafka", 900.0, 1.0),
     ]
     figures = {"peers": peers, "left_out": {"taskiq, Redis": "taskiq not installed"}}
     result = {"figures": figures}
@@ -43,4 +44,4 @@ def test_the_tables_compare_what_was_measured_side_by_side() -> None:
     assert "of Celery, Redis, at least | 0.90 | 0.8 | yes" in aims
     assert "of onecopy, redis, Redis / of Celery, Redis, at least | 2.50 | 3 | **no**" in aims
     assert "of FastStream, RabbitMQ, at most | 3.00 | 2 | **no**" in aims
-    assert "kafka" not in aims
+    assert "of FastStream, Kafka, at most | 2.00 | 2 | yes" in aims
