@@ -320,10 +320,16 @@ _OF_WORKERS: Final = _OF_JOBS - {"job_workers"} | {
 }
 
 
+def _of_worker(parameter: click.Parameter) -> click.Parameter:
+    if isinstance(parameter, click.Option) and parameter.name == "workers" and parameter.help:
+        parameter.help = parameter.help.replace("Web workers", "Job workers")
+    return parameter
+
+
 def parameters_of(tier: str) -> list[click.Parameter]:
     """Return the parameters that a tier's command takes."""
     if tier == "worker":
-        return [each for each in _parameters() if each.name in _OF_WORKERS]
+        return [_of_worker(each) for each in _parameters() if each.name in _OF_WORKERS]
     left_out = _OF_JOBS if tier == "web" else frozenset[str]()
     return [each for each in _parameters() if each.name not in left_out]
 

@@ -18,7 +18,7 @@ from onecopy.execution.distant_calls import DistantHosts, secret_here
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.state import state_folder
 from onecopy.stores import Unavailable
-from onecopy.stores.urls import file_of, open_store
+from onecopy.stores.urls import file_of, open_store, without_secrets
 
 STORE: Final = "ONECOPY_STORE"
 ENGINE: Final = "ONECOPY_ENGINE"
@@ -30,6 +30,15 @@ _open = weakref.WeakKeyDictionary()
 def store_url() -> str:
     """Return the URL of this environment's store."""
     return os.environ.get(STORE) or f"sqlite:///{quote(state_folder())}/jobs.sqlite3"
+
+
+def told_of_places() -> str | None:
+    """Return where jobs are kept and what carries them, without secrets; None if none is named."""
+    store, engine = os.environ.get(STORE), os.environ.get(ENGINE)
+    kept = f"jobs are kept in {without_secrets(store or store_url())}"
+    if engine:
+        return f"{kept}, and travel by {without_secrets(engine)}"
+    return kept if store else None
 
 
 def new_runtime(*, bell: int | None = None) -> Runtime:

@@ -19,6 +19,7 @@ router.py           a router that requests for other routes pass at once; answer
 body.py             the body of a request
 preferences.py      the Prefer and Idempotency-Key headers
 problems.py         RFC 9457: every error, each with a type that stays
+not_now.py          those that the app's own routes do not catch
 pointers.py         from pydantic's faults to JSON Pointers
 openapi.py          what OpenAPI says of all this; openapi_events.py of events
 webhook_openapi.py  and of callbacks
@@ -30,6 +31,7 @@ from fastapi import FastAPI, params
 
 from onecopy.http import browser, outcome, webhook_key
 from onecopy.http.endpoint import endpoint
+from onecopy.http.not_now import answer_not_now
 from onecopy.http.openapi import describe
 from onecopy.http.options import HttpOptions
 from onecopy.http.routes import router
@@ -46,4 +48,5 @@ def install(
     app.router.routes.append(browser.route(options.prefix))  # before those with a job in the path
     app.include_router(router(tasks, options, dependencies))
     app.include_router(outcome.router(tasks, options))
+    answer_not_now(app)
     describe(app, tasks)

@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from onecopy.errors import OneCopyError, QueueIsFull, StoreUnavailable
+from onecopy.errors import Busy, NoWorker, OneCopyError, QueueIsFull, StoreUnavailable
 
 MEDIA_TYPE: Final = "application/problem+json"
 _TYPES: Final = "urn:onecopy:problem:"
@@ -35,6 +35,8 @@ class Kind(Enum):
     CALLBACK_REFUSED = ("callback-refused", 422, "This URL is not called back")
     QUEUE_FULL = ("queue-full", 503, "The queue is full")
     UNAVAILABLE = ("unavailable", 503, "Jobs cannot be accepted or read now")
+    NO_WORKER = ("no-worker", 503, "No worker takes calls of the task")
+    BUSY = ("busy", 503, "The workers have as many calls as they may")
 
     @property
     def type(self) -> str:
@@ -50,6 +52,14 @@ class Kind(Enum):
     def title(self) -> str:
         """The kind in words; the same each time."""
         return self.value[2]
+
+
+_NOT_NOW: Final[Mapping[type[OneCopyError], Kind]] = {
+    QueueIsFull: Kind.QUEUE_FULL,
+    StoreUnavailable: Kind.UNAVAILABLE,
+    NoWorker: Kind.NO_WORKER,
+    Busy: Kind.BUSY,
+}
 
 
 @dataclass
@@ -86,13 +96,9 @@ class Problem(Exception):
 
 def of_error(error: OneCopyError, retry_after: int) -> Problem | None:
     """Return the problem of an error that says: not now. None for any other."""
-    match error:
-        case QueueIsFull():
-            kind = Kind.QUEUE_FULL
-        case StoreUnavailable():
-            kind = Kind.UNAVAILABLE
-        case _:
-            return None
+    kind = _NOT_NOW.get(type(error))
+    if kind is None:
+        return None
     # What a store says may name paths and hosts: it is for the log.
-    detail = str(error) if kind is Kind.QUEUE_FULL else "Try again later."
+    detail = "Try again later." if kind is Kind.UNAVAILABLE else str(error)
     return Problem(kind, detail, headers={"Retry-After": str(retry_after)})

@@ -20,6 +20,7 @@ from uvicorn import Config
 from onecopy import datasets, heap
 from onecopy.app import subscriptions_of_all, tasks_of_all, uses_webhooks, webhooks_of_all
 from onecopy.errors import OneCopyError, UserCodeError, user_traceback
+from onecopy.execution.connect import told_of_places
 from onecopy.execution.state import STATE_DIR
 from onecopy.server.app_import import import_app
 from onecopy.server.channel import Channel, Closed
@@ -97,6 +98,8 @@ class Image:
             if uses_webhooks() and self._settings.tier != "web":
                 preload_for_webhooks()
         self._narrator.info(f"imported {self._settings.app} in {time.perf_counter() - began:.2f} s")
+        if tasks_of_all() and (places := told_of_places()):
+            self._narrator.info(places)
 
     def _load_datasets(self) -> None:
         if self._settings.tier == "web":

@@ -37,15 +37,17 @@ def open_store(url: str) -> Store:
         case _:
             raise OptionError(
                 "store",
-                f"{_without_secrets(url)!r} names no store; one would be sqlite:///jobs.db or "
+                f"{without_secrets(url)!r} names no store; one would be sqlite:///jobs.db or "
                 "postgresql://user@host/database",
             )
 
 
-def _without_secrets(url: str) -> str:
-    """A URL without what may be a password: what is before the host, and after the path."""
-    scheme, separator, rest = url.partition("?")[0].rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+def without_secrets(url: str) -> str:
+    """Return a URL without what may be a password: what is before the host, and after the path."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        scheme, rest = "", url
+    return f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}"
 
 
 def file_of(url: str) -> str | None:
