@@ -160,11 +160,19 @@ def test_with_several_services_one_has_to_be_named(shop: Service, tmp_path: Path
         assert ended.returncode == 1
         assert ended.stdout == ""
         assert ended.stderr.count("\n") == 1
-        assert str(shop.pid) in ended.stderr
-        assert str(other.pid) in ended.stderr
+        assert f"{shop.pid} (shop:app, http://127.0.0.1:{shop.port})" in ended.stderr
+        assert f"{other.pid} (shop:app, http://127.0.0.1:{other.port})" in ended.stderr
         assert "--pid" in ended.stderr
+        here = {"ONECOPY_STATE_DIR": str(tmp_path / ".onecopy")}
+        of_this_folder = onecopy("memory", "--json", environment=here)
+        assert json.loads(of_this_folder.stdout)["supervisor_pid"] == other.pid
         named = onecopy("memory", "--json", "--pid", str(other.pid))
         assert [p["role"] for p in json.loads(named.stdout)["processes"]].count("web") == 1
+
+
+def test_a_tier_of_job_workers_is_named_by_its_queues() -> None:
+    status = {"app": "shop:app", "url": "", "queues": ["default", "slow"]}
+    assert choice.name_of(status) == "shop:app, queues default slow"
 
 
 def test_a_pid_that_is_no_supervisor_is_refused() -> None:

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from onecopy import heap
-from onecopy.cli.choice import choose_supervisor
+from onecopy.cli.choice import choose_supervisor, name_of
 from onecopy.cli.tables import Column, build, console, duration
 from onecopy.server.control import NotRunning, ask, running_supervisors
 from onecopy.server.narration import megabytes
@@ -179,7 +179,7 @@ def _screen(*, as_json: bool) -> Generator[Callable[[dict[str, Any]], None]]:
 def _draw(on: Console, status: dict[str, Any]) -> RenderableType:
     holdings = measure(status)
     parts: list[RenderableType] = [
-        Text(f"{status['app']}, {status['url']}, generation {status['generation']}"),
+        Text(f"{name_of(status)}, generation {status['generation']}"),
         Text(_summary(holdings)),
         Text(),
         build(_PROCESS_COLUMNS, map(_process_row, holdings.processes), on),

@@ -21,7 +21,7 @@ class NotRunning(Exception):
 
 def running_supervisors() -> list[int]:
     """Return the pids of this user's running supervisors, in ascending order."""
-    return sorted(pid for pid in _own_pids() if _state_folder(pid) is not None)
+    return sorted(pid for pid in _own_pids() if folder_of(pid) is not None)
 
 
 def ask(pid: int, question: dict[str, Any], timeout: float | None = 10) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def ask(pid: int, question: dict[str, Any], timeout: float | None = 10) -> dict[
     Raises:
         NotRunning: it is gone, is none, or does not answer in time.
     """
-    folder = _state_folder(pid)
+    folder = folder_of(pid)
     if folder is None:
         raise NotRunning(f"{pid} is no supervisor of onecopy")
     try:
@@ -80,7 +80,7 @@ def _command_line(pid: int) -> list[str]:
     return found.strip().split(" ")
 
 
-def _state_folder(pid: int) -> str | None:
+def folder_of(pid: int) -> str | None:
     """Return the state folder that a supervisor was started with; None if it is no supervisor."""
     command = _command_line(pid)
     if len(command) < 2 or not any(MARK in word for word in command[:-1]):

@@ -308,6 +308,7 @@ class Supervisor:
             "generation": generation.number if generation else 0,
             "app": self._settings.app,
             "url": self._settings.url,
+            "queues": self._settings.queues,
             "workers": self._settings.workers,
             "one_process_bytes": figures.one_process(generation) if generation else 0,
             "processes": figures.processes(self._generations(), self._started),
