@@ -9,6 +9,6 @@ rabbitmq.py  a message for each job in quorum queues
 redis.py    a Redis server: all processes that use one
 """
 
-from onecopy.engines.base import Engine, Rung
+from onecopy.engines.base import Ended, Engine, Rung
 
-__all__ = ["Engine", "Rung"]
+__all__ = ["Ended", "Engine", "Rung"]

@@ -6,7 +6,7 @@ for a server that is away, and none fails because nobody listens.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
 from onecopy.jobs import Job
 
@@ -16,6 +16,20 @@ class Rung(NamedTuple):
 
     job: str
     task: str
+
+
+class Ended(str):
+    """The id of a job that has ended, and the job as it is then: nobody needs to ask for it."""
+
+    __slots__ = ("job",)
+    job: Job
+
+    @classmethod
+    def of(cls, job: Job) -> Self:
+        """Return the id of a job, with the job."""
+        ended = cls(job.id)
+        ended.job = job
+        return ended
 
 
 class Engine(Protocol):
@@ -57,5 +71,8 @@ class Engine(Protocol):
         ...
 
     def changes(self) -> AsyncIterator[str]:
-        """Follow changes: the ids of jobs that changed in any process, from now on."""
+        """Follow changes: the ids of jobs that changed in any process, from now on.
+
+        An id may be an `Ended`.
+        """
         ...

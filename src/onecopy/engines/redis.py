@@ -3,6 +3,9 @@
 A worker that waits is noted there, under its queues; a ring takes as many of those who wait as
 there are jobs, and publishes to the channel of each. So one ring wakes one worker, on whichever
 host, and rings never pile up. Changes are published to one channel, which all followers hear.
+
+The Redis store rings for what it accepts, and tells what it changes, by itself, in the step that
+records it: see `redis_scripts/ringing.lua` of the package, and `redis_news.py`.
 """
 
 import asyncio
@@ -12,15 +15,17 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
-from onecopy.engines.base import Engine, Rung
+from onecopy import redis_news
+from onecopy.engines.base import Ended, Engine, Rung
 from onecopy.engines.presence import Presence
 from onecopy.engines.redis_wire import Ear, Sender
 from onecopy.jobs import Job
 from onecopy.redis_address import RedisAddress
 from onecopy.redis_script import Script
 
-_RING: Final = Script("onecopy.engines", "ring")
-_WAIT: Final = Script("onecopy.engines", "wait")
+_RING: Final = Script("onecopy.engines", "ring", rings=True)
+_WAIT: Final = Script("onecopy.engines", "wait", rings=True)
+_LEAVE: Final = Script("onecopy.engines", "leave", rings=True)
 _AGAIN: Final = 0.2
 """Seconds until a worker whose words were lost stands in the line again."""
 _HELD: Final = 10_000
@@ -37,9 +42,10 @@ class RedisEngine:
         self._tag = f"{{{address.prefix}}}"
         self._id = secrets.token_hex(8)
         presence = Presence(f"the Redis server of the engine, {address.name}")
-        self._sender = Sender(address, (_RING, _WAIT), presence)
+        self._sender = Sender(address, (_RING, _WAIT, _LEAVE), presence)
         self._ear = Ear(address, self._heard, self._stir, presence)
-        self._changes = f"{self._tag}changes"
+        self._changes = redis_news.changes(self._tag)
+        self._ended = redis_news.ended(self._tag)
         self._wake = f"{self._tag}wake:{self._id}"
         self._followers: set[asyncio.Queue[str]] = set()
         self._to_tell: list[str] = []
@@ -98,12 +104,14 @@ class RedisEngine:
             await self._stirred.wait()
         finally:
             # Whoever was rung stands there no more; who is just now, has that for its next wait.
-            for queue in () if self._rings else queues:
-                self._sender.send(("ZREM", f"{self._tag}waiting:{queue}", worker))
+            if not self._rings:
+                self._sender.send(_LEAVE.call(self._tag, self._tag, worker))
 
     def _answered(self, answer: Any) -> None:  # noqa: ANN401 - a reply
         if answer == 1:
             self._ring_here()
+        elif answer == 2:
+            self._ear.begin_anew()
         elif answer is None:  # The words were lost, or their answer.
             asyncio.get_running_loop().call_later(_AGAIN, self._stir)
 
@@ -135,7 +143,7 @@ class RedisEngine:
         held: asyncio.Queue[str] = asyncio.Queue(_HELD)
         self._followers.add(held)
         try:
-            await self._ear.listen(self._changes)
+            await self._ear.listen(self._changes, self._ended)
             while True:
                 yield await held.get()
         finally:
@@ -145,7 +153,11 @@ class RedisEngine:
         if channel == self._wake:
             self._ring_here()
             return
-        jobs = data.decode().split("\n")
+        jobs: Sequence[str]
+        if channel == self._ended:
+            jobs = (Ended.of(redis_news.job_of(data)),)
+        else:
+            jobs = data.decode().split("\n")
         for held in self._followers:
             for job in jobs[: held.maxsize - held.qsize()]:
                 held.put_nowait(job)

@@ -6,7 +6,7 @@ away.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, Protocol, cast
 
 from redis.asyncio.connection import Connection, SSLConnection
@@ -36,7 +36,7 @@ class _Connection(Protocol):
     """What is used of the client: its connections are typed in part."""
 
     async def connect(self) -> None: ...
-    async def disconnect(self, nowait: bool = False) -> None: ...
+    def disconnect(self, nowait: bool = False) -> Coroutine[Any, Any, None]: ...
     def pack_commands(self, commands: Sequence[Request]) -> list[bytes]: ...
     async def send_packed_command(self, command: list[bytes]) -> None: ...
     async def read_response(self, *, disable_decoding: bool, disconnect_on_error: bool) -> Any: ...  # noqa: ANN401
@@ -173,23 +173,29 @@ class Ear:
         self._heard = heard
         self._missed = missed
         self._presence = presence
-        self._channels: set[str] = set()
+        self._closing: asyncio.Task[None] | None = None
         self._connection: _Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._listening: dict[str, asyncio.Event] = {}
 
-    async def listen(self, channel: str) -> None:
-        """Hear a channel: returns once it is heard, which may take until the server is back."""
-        event = self._listening.setdefault(channel, asyncio.Event())
-        if channel not in self._channels:
-            self._channels.add(channel)
-            if self._connection is not None:
-                await self._subscribe(self._connection, [channel])
+    async def listen(self, *channels: str) -> None:
+        """Hear channels: returns once they are heard, which may take until the server is back."""
+        new = [channel for channel in channels if channel not in self._listening]
+        self._listening |= {channel: asyncio.Event() for channel in new}
+        if new and self._connection is not None:
+            await self._subscribe(self._connection, new)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(
                 self._run(), name="onecopy: hear from Redis"
             )
-        await event.wait()
+        for channel in channels:
+            await self._listening[channel].wait()
+
+    def begin_anew(self) -> None:
+        """Connect again: this connection is with a server where it hears nothing."""
+        if self._connection is not None:
+            closing = self._connection.disconnect(nowait=True)
+            self._closing = asyncio.get_running_loop().create_task(closing)
 
     async def close(self) -> None:
         """Hear no more."""
@@ -197,7 +203,6 @@ class Ear:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        self._channels.clear()
         self._listening.clear()
 
     async def _run(self) -> None:
@@ -221,7 +226,7 @@ class Ear:
             await connection.connect()
         self._connection = connection
         self._presence.there("ear")
-        await self._subscribe(connection, [*self._channels])
+        await self._subscribe(connection, [*self._listening])
         asked = False
         while True:
             try:

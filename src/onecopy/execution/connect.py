@@ -12,12 +12,11 @@ import weakref
 from typing import Final
 from urllib.parse import quote
 
-from onecopy.engines import Engine
 from onecopy.engines.urls import default_engine, open_engine, own_engine
 from onecopy.execution.distant_calls import DistantHosts, secret_here
 from onecopy.execution.runtime import Runtime
 from onecopy.execution.state import state_folder
-from onecopy.stores import Unavailable
+from onecopy.stores import Speaking, Unavailable
 from onecopy.stores.urls import file_of, open_store, without_secrets
 
 STORE: Final = "ONECOPY_STORE"
@@ -53,19 +52,19 @@ def new_runtime(*, bell: int | None = None) -> Runtime:
     except OSError as error:
         raise Unavailable(f"cannot make the state folder {folder}: {error.strerror}") from error
     store, secret = open_store(url), secret_here()
+    own = own_engine(url, folder, bell=bell)
+    other = os.environ.get(ENGINE) or default_engine()
+    engine = open_engine(other, own, folder, bell=bell) if other else own
+    speaks = isinstance(store, Speaking)
     return Runtime(
         store,
-        _new_engine(url, folder, bell),
+        engine,
         folder,
         distant=None if secret is None else DistantHosts(store, secret),
         store_is_here=file_of(url) is not None,
+        store_tells=speaks,
+        store_rings=speaks and engine is own,
     )
-
-
-def _new_engine(store: str, folder: str, bell: int | None) -> Engine:
-    own = own_engine(store, folder, bell=bell)
-    url = os.environ.get(ENGINE) or default_engine()
-    return open_engine(url, own, folder, bell=bell) if url else own
 
 
 async def runtime_here() -> Runtime:

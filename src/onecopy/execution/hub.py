@@ -10,6 +10,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
+from onecopy.engines import Ended
 from onecopy.execution.events import Listener, News
 from onecopy.execution.places import Groups, Place, Places
 from onecopy.jobs import Event, Job
@@ -182,13 +183,27 @@ class Hub:
                     self._hears = True
                     self._fresh.pop(job, None)
                     if job in self._places:
-                        self._news.add(job)
-                        self._wake.set()
+                        self._hear(job)
             except Exception as error:
                 # Without it every look is late, which is no reason to fail.
                 _logger.warning("changes of jobs are not heard of: %s", error)
             self._deaf()
             await asyncio.sleep(_RETRY)
+
+    def _hear(self, job: str) -> None:
+        if isinstance(job, Ended):
+            self._tell_end(job.job)
+        if job in self._places:
+            self._news.add(str(job))
+            self._wake.set()
+
+    def _tell_end(self, job: Job) -> None:
+        """Tell those who wait for nothing else: they need not look."""
+        news = News([], over=True, job=job)
+        for place in self._places.live([job.id]).get(job.id, ()):
+            # Where it is not known yet how the job was, this may be an end before that.
+            if place.end_only and place.seen and job.version > place.number:
+                self._tell(place, news, job.version, cut=False)
 
     async def _go_round(self) -> None:
         while await self._until_due():

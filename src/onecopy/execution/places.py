@@ -14,10 +14,10 @@ class Place:
 
     number: of the last event that it was told. end_only: it is told how the job ended, no more.
     state: "behind", it gets a page of its own next; "live", it is told with the others; "full", it
-    has no room; "ended".
+    has no room; "ended". seen: the number is of the job as it was seen, or expected.
     """
 
-    __slots__ = ("_hub", "end_only", "job", "listener", "number", "state")
+    __slots__ = ("_hub", "end_only", "job", "listener", "number", "seen", "state")
 
     def __init__(
         self, hub: "Hub", job: str, after: int, listener: Listener, *, end_only: bool
@@ -27,6 +27,7 @@ class Place:
         self.listener = listener
         self.number = max(-1, after)
         self.end_only = end_only
+        self.seen = False
         self.state: Literal["behind", "live", "full", "ended"] = "live" if end_only else "behind"
 
     def resume(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-from typing import Final
 
 from onecopy.engines import Engine
 from onecopy.execution.calls import Caller
@@ -13,10 +12,7 @@ from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call
 from onecopy.execution.queue_times import QueueTimes
 from onecopy.jobs import Cancel, Change, Event, Job, NotAllowed
-from onecopy.stores import Store, change_one, joinable
-
-_SOON: Final = 1.0
-"""Seconds after which a worker that nobody rang looks by itself."""
+from onecopy.stores import RING_SOON, Store, change_one, joinable
 
 
 class Runtime:
@@ -30,14 +26,19 @@ class Runtime:
         *,
         distant: DistantHosts | None = None,
         store_is_here: bool = True,
+        store_tells: bool = False,
+        store_rings: bool = False,
     ) -> None:
         """Take a store, an engine, and the state folder that this host's workers share.
 
         distant: other hosts, where calls may go there. store_is_here: all that use the store are
-            processes of this host.
+            processes of this host. store_tells: it tells changes by itself. store_rings: it rings
+            by itself for what it accepts.
         """
         self.store_is_here = store_is_here
         self.store = store
+        self._store_tells = store_tells
+        self._store_rings = store_rings
         self.engine = engine
         self.on_deliveries: Callable[[], None] | None = None
         """Called when a change has recorded deliveries of webhooks."""
@@ -65,7 +66,8 @@ class Runtime:
         self._hub.expect(job.id for job in jobs)
         accepted = await self.store.accept(jobs, max_queued=max_queued)
         new = zip(jobs, accepted, strict=True)
-        await self._ring_for(job for asked, job in new if job.id == asked.id)
+        if not self._store_rings:
+            await self._ring_for(job for asked, job in new if job.id == asked.id)
         return accepted
 
     async def accept_in(
@@ -100,7 +102,7 @@ class Runtime:
         return answers
 
     async def _changed(self, jobs: Sequence[Job]) -> None:
-        if jobs:
+        if jobs and not self._store_tells:
             await self.engine.tell([job.id for job in jobs])
         if self.on_deliveries is not None and any(job.callbacks and job.final for job in jobs):
             self.on_deliveries()
@@ -108,7 +110,7 @@ class Runtime:
 
     async def _ring_for(self, jobs: Iterable[Job]) -> None:
         """Wake workers for what is queued and due, or nearly: they see to the rest."""
-        soon = time.time() + _SOON
+        soon = time.time() + RING_SOON
         due = [job for job in jobs if job.due_at <= soon]
         if due:
             await self.engine.ring(due)
@@ -131,6 +133,7 @@ class Runtime:
                 if found.final:
                     return found
                 place.number = found.version
+            place.seen = True
             try:
                 async with asyncio.timeout(seconds):
                     return await end.future

@@ -13,6 +13,7 @@ urls.py         a store by its URL
 """
 
 from onecopy.stores.base import (
+    RING_SOON,
     CannotJoin,
     Concerned,
     Filter,
@@ -20,6 +21,7 @@ from onecopy.stores.base import (
     Importing,
     QueueFull,
     Record,
+    Speaking,
     Stats,
     Store,
     Unavailable,
@@ -29,6 +31,7 @@ from onecopy.stores.base import (
 from onecopy.stores.deliveries import Deliveries, DeliveryFilter
 
 __all__ = [
+    "RING_SOON",
     "CannotJoin",
     "Concerned",
     "Deliveries",
@@ -38,6 +41,7 @@ __all__ = [
     "Importing",
     "QueueFull",
     "Record",
+    "Speaking",
     "Stats",
     "Store",
     "Unavailable",

@@ -7,11 +7,14 @@ Times are seconds since 1970; the caller says what time it is, so that tests can
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Change, Event, Job, NotAllowed, Status
 from onecopy.stores.deliveries import Deliveries
+
+RING_SOON: Final = 1.0
+"""Workers are rung for what is due, or will be in so many seconds: they see to the rest."""
 
 
 class Unavailable(Exception):
@@ -236,6 +239,16 @@ def is_behind(known: Delivery, other: Delivery) -> bool:
     if known.tries == other.tries:
         return known.status == "pending" != other.status
     return known.tries < other.tries
+
+
+@runtime_checkable
+class Speaking(Protocol):
+    """A store whose own engine needs no words: recording a job rings, and a change is told."""
+
+    @property
+    def speaks(self) -> Literal[True]:
+        """Whether it does so, in the very step that records it."""
+        ...
 
 
 @runtime_checkable

@@ -19,7 +19,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from itertools import batched
-from typing import Final
+from typing import Final, Literal
 
 from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Change, Event, Job, Lease, NotAllowed, new_token
@@ -66,6 +66,11 @@ class RedisStore:
         self._deliveries = RedisDeliveries(keys.tag, self._programs, self._scans)
         self._is_open = False
         self._doubts = _Doubts(self._jobs)
+
+    @property
+    def speaks(self) -> Literal[True]:
+        """Its scripts ring and tell."""
+        return True
 
     @property
     def deliveries(self) -> RedisDeliveries:

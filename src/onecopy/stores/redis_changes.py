@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from onecopy import redis_news
 from onecopy.deliveries import of
 from onecopy.jobs import Change, Event, Job, NotAllowed, apply, describe
 from onecopy.redis_script import Script
@@ -231,6 +232,8 @@ class Changes:
             for delivery in of(ended, now):
                 add(commit, self._deliveries, delivery, task.disabled, now, number)
                 number += 1
+        channel, said = redis_news.news(self._keys.tag, after)
+        commit.do("PUBLISH", channel, as_text(said))
         return commit
 
 

@@ -1,5 +1,6 @@
 """Jobs on Redis: accepted, claimed, looked up, listed, forgotten; each method makes a program."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -7,7 +8,7 @@ from msgspec import msgpack
 
 from onecopy.jobs import Event, Job, Lease, accepted, expired
 from onecopy.redis_script import Script
-from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Stats
+from onecopy.stores.base import RING_SOON, Filter, IdempotencyConflict, QueueFull, Stats
 from onecopy.stores.figures import SUMS, stats_of
 from onecopy.stores.packing import without_long_texts
 from onecopy.stores.redis_changes import COMMIT
@@ -26,7 +27,7 @@ from onecopy.stores.redis_records import (
     unpack_event,
 )
 
-ACCEPT: Final = Script("onecopy.stores", "accept")
+ACCEPT: Final = Script("onecopy.stores", "accept", rings=True)
 CLAIM: Final = Script("onecopy.stores", "claim")
 EXTEND: Final = Script("onecopy.stores", "extend")
 EVENTS: Final = Script("onecopy.stores", "events")
@@ -51,7 +52,7 @@ class Jobs:
     def accept(self, jobs: Sequence[Job], max_queued: int | None) -> Program[list[Job]]:
         """Record jobs, all or none."""
         bound = False if max_queued is None else max_queued
-        packed = _encode([[_new(job) for job in jobs], bound])
+        packed = _encode([[_new(job) for job in jobs], bound, time.time() + RING_SOON])
         (answers,) = yield [ACCEPT.call(self._keys.tag, self._keys.tag, packed)]
         if answers and answers[0] == b"conflict":
             keys = ", ".join(repr(job.idempotency_key) for job in jobs if job.idempotency_key)

@@ -1,7 +1,9 @@
--- Notes that a worker waits; answers 1, with nothing noted, if a ring has just been missed.
+-- Notes that a worker waits. Answers 0; or, with nothing noted, 1: a ring has just been missed; or
+-- 2: nobody listens to the worker's channel on this server, so no ring would reach it.
 --
--- ARGV: what all keys begin with, the worker ("ID queue queue"), milliseconds, its queues
-local P, worker, milliseconds = ARGV[1], ARGV[2], tonumber(ARGV[3])
+-- ARGV: what all keys begin with, the worker ("ID queue queue"), for how many milliseconds, queues
+unrecorded()
+local P, worker, long = ARGV[1], ARGV[2], tonumber(ARGV[3])
 for i = 4, #ARGV do
   local missed = P .. "missed:" .. ARGV[i]
   local left = tonumber(redis.call("GET", missed) or 0)
@@ -10,10 +12,11 @@ for i = 4, #ARGV do
     return 1
   end
 end
-local time = redis.call("TIME")
-local ends = time[1] * 1000 + math.floor(time[2] / 1000) + milliseconds
+local channel = P .. "wake:" .. string.match(worker, "^%S+")
+if redis.call("PUBSUB", "NUMSUB", channel)[2] == 0 then return 2 end
+local ends = milliseconds() + long
 for i = 4, #ARGV do
   redis.call("ZADD", P .. "waiting:" .. ARGV[i], ends, worker)
-  redis.call("PEXPIRE", P .. "waiting:" .. ARGV[i], milliseconds + 60000)
+  redis.call("PEXPIRE", P .. "waiting:" .. ARGV[i], long + 60000)
 end
 return 0

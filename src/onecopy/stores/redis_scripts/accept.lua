@@ -1,11 +1,12 @@
 -- Records jobs, all or none. Answers for each 1, or the record of the job that is there already;
--- or, with nothing done, {"conflict", id} or {"full", queue}.
+-- or, with nothing done, {"conflict", id} or {"full", queue}. Rings for those that are due.
 --
--- ARGV[1]: what all keys begin with. ARGV[2]: MessagePack of {jobs, bounds}:
+-- ARGV[1]: what all keys begin with. ARGV[2]: MessagePack of {jobs, bound, soon}:
 --   jobs    {id, key, fingerprint, job, arguments, event, queue, lane, above, due, expires, figure}
---   bounds  {queue, most}
+--   bound   the most that may be queued, or false
+--   soon    what is due until then is rung for
 local P = ARGV[1]
-local jobs, bound = unpack(cmsgpack.unpack(ARGV[2]))
+local jobs, bound, soon = unpack(cmsgpack.unpack(ARGV[2]))
 local by_id, by_key, new, answer, added = {}, {}, {}, {}, {}
 for i, job in ipairs(jobs) do
   local id, key, fingerprint, queue = job[1], job[2], job[3], job[7]
@@ -58,6 +59,10 @@ if #new > 0 then
   for figure, count in pairs(figures) do redis.call("HINCRBY", P .. "figures", figure, count) end
   for queue, count in pairs(added) do redis.call("HINCRBY", P .. "queued", queue, count) end
 end
+local rings = {}
+for _, job in ipairs(new) do
+  if tonumber(job[10]) <= soon then rings[job[7]] = (rings[job[7]] or 0) + 1 end
+end
 for i, job in ipairs(jobs) do
   local first = answer[i]
   if by_id[first] then
@@ -66,4 +71,6 @@ for i, job in ipairs(jobs) do
     answer[i] = redis.call("HMGET", P .. "job:" .. first, "j", "n", "s", "c", "u", "a", "r")
   end
 end
+unrecorded()
+for queue, count in pairs(rings) do ring(P, queue, count) end
 return answer
