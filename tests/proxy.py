@@ -16,9 +16,10 @@ class Proxy:
     delay: seconds by which each piece is late.
     """
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, host: str = "127.0.0.1") -> None:
         self._target = target
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = host
+        self._listener = socket.create_server((host, 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._away = False
@@ -37,7 +38,7 @@ class Proxy:
         self.go_away()
         self._listener.close()
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
+            socket.create_connection((self.host, self.port), 1).close()
 
     def cut(self) -> None:
         """Reset all connections there are."""

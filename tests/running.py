@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,11 +42,20 @@ def alive(pid: int) -> bool:
 
 
 class Service:
-    """A running `onecopy run`, in a session of its own, its output in a file."""
+    """A running `onecopy run`, in a session of its own, its output in a file.
+
+    before: a command that becomes it. host: where it is reached.
+    """
 
     def __init__(
-        self, folder: Path, *arguments: str, environment: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        before: Sequence[str] = (),
+        host: str = "127.0.0.1",
     ) -> None:
+        self.host = host
         self.folder = folder
         self.log_path = folder / f"log-{time.monotonic_ns()}.txt"
         self._log = self.log_path.open("wb")
@@ -54,7 +63,7 @@ class Service:
         if not {"--port", "--uds", "--fd"} & set(words):
             words += ["--port", "0"]
         self.process = subprocess.Popen(
-            [*ONECOPY, "run", *words],
+            [*before, *ONECOPY, "run", "--host", host, *words],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=self._log,
@@ -112,7 +121,7 @@ class Service:
 
     def get(self, path: str = "/") -> Any:  # noqa: ANN401 - what the app answers
         """Ask with a connection of its own; return the JSON of the answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=DEADLINE)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
         with contextlib.closing(connection):
             connection.request("GET", path)
             answer = connection.getresponse()

@@ -309,7 +309,7 @@ class Jobs:
         self, method: str, path: str, body: object = None, headers: dict[str, str] | None = None
     ) -> tuple[int, Any]:
         """Return status and JSON of an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.run.port, timeout=DEADLINE)
+        connection = http.client.HTTPConnection(self.run.host, self.run.port, timeout=DEADLINE)
         try:
             sent = {"content-type": "application/json", "connection": "close", **(headers or {})}
             text = None if body is None else json.dumps(body)

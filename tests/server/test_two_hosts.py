@@ -1,14 +1,20 @@
 """Several hosts with one store: each is a service with a state folder and a name of its own."""
 
-from collections.abc import Generator
+import json
+import subprocess
+import sys
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from servers.postgres import Postgres
+from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
-from tests.proxy import Proxy
-from tests.running import service, wait_until
+from tests.hosts import Host, Network, folders, namespaces
+from tests.running import DEADLINE, Service, wait_until
 from tests.server.jobs_app import Jobs
 
 LEASE = "10"
@@ -44,32 +50,60 @@ app.post("/work")(work.endpoint)
 """
 
 
-class Hosts:
-    """Hosts in folders side by side, which note what they do in one file."""
+_POST = """
+import sys, httpx
+print(httpx.post(sys.argv[1], content=sys.argv[2], headers={"content-type": "application/json"},
+                 timeout=25).status_code)
+"""
 
-    def __init__(self, folder: Path, server: Redis) -> None:
+
+@dataclass
+class Place:
+    """A running host: its service, and how to cut it off."""
+
+    jobs: Jobs
+    host: Host
+
+    def post_from_inside(self, task: str, **arguments: object) -> int:
+        """Ask for a job by a program on the host itself; return the status."""
+        url = f"http://{self.host.address}:{self.jobs.run.port}/{task}"
+        command = [*self.host.command, sys.executable, "-c", _POST, url, json.dumps(arguments)]
+        return int(subprocess.check_output(command, text=True, timeout=DEADLINE))
+
+
+class Hosts:
+    """Hosts with a store and a broker, which note what they do in one file.
+
+    urls: variables with the URLs of servers, each with the server's port.
+    """
+
+    def __init__(self, folder: Path, network: Network, urls: Mapping[str, tuple[str, int]]) -> None:
         self._folder = folder
-        self._url = server.url
+        self._network = network
+        self._urls = urls
 
     @contextmanager
-    def host(self, name: str, job_workers: int, port: int | None = None) -> Generator[Jobs]:
+    def host(self, name: str, job_workers: int) -> Generator[Place]:
         folder = self._folder / name
         folder.mkdir()
         (folder / "work.py").write_text(APP)
-        url = self._url if port is None else self._by_port(port)
+        host = self._network.host()
         environment = {
             "ONECOPY_HOST_NAME": name,
             "ONECOPY_LEASE": LEASE,
-            "ONECOPY_STORE": f"{url}?prefix={self._folder.name}",
+            **{name: host.reach(*url) for name, url in self._urls.items()},
         }
-        options = ["work:app", "--workers", "1", "--no-access-log"]
-        options += ["--job-workers", str(job_workers)]
-        with service(folder, *options, environment=environment) as run:
-            yield Jobs(run)
-
-    def _by_port(self, port: int) -> str:
-        place, _, rest = self._url.rpartition(":")
-        return f"{place}:{port}/{rest.partition('/')[2]}"
+        with (
+            Service(
+                folder,
+                *("work:app", "--workers", "1", "--no-access-log"),
+                *("--job-workers", str(job_workers)),
+                environment=environment,
+                before=host.command,
+                host=host.address,
+            ) as run,
+        ):
+            yield Place(Jobs(run.wait_until_ready()), host)
 
     def release(self, name: str) -> None:
         (self._folder / name).touch()
@@ -88,37 +122,56 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts(tmp_path: Path, redis_server: Redis) -> Hosts:
-    return Hosts(tmp_path, redis_server)
+def one_server(tmp_path: Path, redis_server: Redis) -> Generator[Hosts]:
+    """One server for everything; hosts are folders."""
+    url = f"{redis_server.url}?prefix={tmp_path.name}"
+    with folders() as network:
+        yield Hosts(tmp_path, network, {"ONECOPY_STORE": (url, redis_server.port)})
+
+
+@pytest.fixture
+def store_and_broker(
+    tmp_path: Path, postgres_server: Postgres, postgres_url: str, rabbitmq_server: RabbitMQ
+) -> Generator[Hosts]:
+    """A store and a broker; hosts are network namespaces where these can be had."""
+    broker = f"{rabbitmq_server.url}?prefix={tmp_path.name}"
+    urls = {
+        "ONECOPY_STORE": (postgres_url, postgres_server.port),
+        "ONECOPY_ENGINE": (broker, rabbitmq_server.port),
+    }
+    with namespaces() as network:
+        yield Hosts(tmp_path, network, urls)
+
+
+@pytest.fixture(params=["one_server", "store_and_broker"])
+def hosts(request: pytest.FixtureRequest) -> Hosts:
+    return request.getfixturevalue(request.param)
 
 
 def test_jobs_of_one_host_run_on_the_other(hosts: Hosts) -> None:
     hosts.release("go")
     with hosts.host("web", 0) as web, hosts.host("data", 1) as data:
-        assert web.do("work", until="go")["result"] == "data"
-        job = data.submit("work", until="go")
-        assert web.wait(job)["result"] == "data"
-        assert web.ask("GET", f"/jobs/{job}/result") == (200, "data")
+        assert web.jobs.do("work", until="go")["result"] == "data"
+        job = data.jobs.submit("work", until="go")
+        assert web.jobs.wait(job)["result"] == "data"
+        assert web.jobs.ask("GET", f"/jobs/{job}/result") == (200, "data")
 
 
 def test_a_host_that_vanishes_and_one_that_is_cut_off_lose_their_jobs_to_another(
-    hosts: Hosts, redis_server: Redis
+    hosts: Hosts,
 ) -> None:
-    with Proxy(redis_server.port) as proxy, hosts.host("gone", 1) as gone:
-        first = gone.submit("work", until="go")
+    with hosts.host("gone", 1) as gone:
+        first = gone.jobs.submit("work", until="go")
         hosts.wait_for_host(first, "gone")
-        with hosts.host("cut-off", 1, proxy.port) as cut_off:
-            second = cut_off.submit("work", until="go")
+        with hosts.host("cut-off", 1) as cut_off:
+            second = cut_off.jobs.submit("work", until="go")
             hosts.wait_for_host(second, "cut-off")
-            gone.run.kill()
-            proxy.go_away()
-            with hosts.host("stays", 2) as stays:
+            gone.jobs.run.kill()
+            cut_off.host.cut_off()
+            assert cut_off.post_from_inside("work", until="go") == 503
+            with hosts.host("stays", 2):
                 hosts.wait_for_host(second, "stays")
                 hosts.wait_for_host(first, "stays")
                 # It had ended its attempt before the other host began.
                 assert [second, "1", "cut-off"] in hosts.notes("end")
                 hosts.release("go")
-                assert stays.wait(first)["result"] == "stays"
-                proxy.come_back()
-                assert cut_off.wait(second)["result"] == "stays"
-                assert stays.look(second)["attempt"] == 2
