@@ -58,7 +58,11 @@ def open_engine(url: str, own: Engine, folder: str, *, bell: int | None = None) 
         case scheme if scheme.partition("+")[0] == "celery":
             return _celery(url, own)
         case other:  # Not the URL: a password may be in it.
-            raise OptionError("engine", f"{other[:50]!r} is no engine; one would be local:")
+            raise OptionError(
+                "engine",
+                f"{other[:50]!r} is no engine; there are local:, redis://, postgresql://, amqp:// "
+                "(RabbitMQ), kafka://, celery+redis:// and celery+amqp:// (ONECOPY_ENGINE)",
+            )
 
 
 def _redis(url: str, option: str, own: Engine | None) -> Engine:

@@ -37,8 +37,8 @@ def open_store(url: str) -> Store:
         case _:
             raise OptionError(
                 "store",
-                f"{without_secrets(url)!r} names no store; one would be sqlite:///jobs.db or "
-                "postgresql://user@host/database",
+                f"{without_secrets(url)!r} names no store; there are sqlite:///jobs.db, "
+                "redis://host:6379/0 and postgresql://user@host/database (ONECOPY_STORE)",
             )
 
 
