@@ -188,7 +188,8 @@ def test_urls(tmp_path: Path) -> None:
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "onecopy.engines.rabbitmq")
+    for name in [name for name in sys.modules if name.startswith("onecopy.engines.rabbitmq")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "aio_pika", None)
     with pytest.raises(OptionError, match=r"pip install 'onecopy\[rabbitmq\]'"):
         open_engine("amqp://host/", LocalEngine(str(tmp_path)), str(tmp_path))

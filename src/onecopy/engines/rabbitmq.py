@@ -7,24 +7,23 @@ deliveries bounds a job.
 rabbitmq_address.py     what the URL says
 rabbitmq_link.py        a connection, had again when it is lost
 rabbitmq_queues.py      the queues, and their names
-rabbitmq_publisher.py   publishes in the background, with confirms
+rabbitmq_wire.py        its wire, where the frames of jobs are heard and written
+rabbitmq_frames.py      these frames
+rabbitmq_publisher.py   publishes in the background
+rabbitmq_confirms.py    what RabbitMQ answers to that
 rabbitmq_consumer.py    hears of jobs while a worker waits for some
 rabbitmq_hearing.py     the consumers of its channel
 rabbitmq_letters.py     dead letters
 """
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
-
-from aio_pika import DeliveryMode, Message
-from aio_pika.abc import AbstractIncomingMessage
 
 from onecopy.engines import cloud_events
 from onecopy.engines.base import Engine, Rung
 from onecopy.engines.presence import Presence
 from onecopy.engines.rabbitmq_address import parse
 from onecopy.engines.rabbitmq_consumer import PREFIXES, Consumer
-from onecopy.engines.rabbitmq_letters import dead_letter
+from onecopy.engines.rabbitmq_frames import properties
 from onecopy.engines.rabbitmq_publisher import Letter, Publisher
 from onecopy.engines.rabbitmq_queues import Queues
 from onecopy.jobs import Job
@@ -44,7 +43,7 @@ class RabbitMQEngine:
         self._own = own
         self._queues = Queues(address.prefix)
         self._publisher = Publisher(address.url, self._queues, presence)
-        self._consumer = Consumer(address.url, self._queues, presence, self._bury)
+        self._consumer = Consumer(address.url, self._queues, presence, self._publisher)
 
     @property
     def names_jobs(self) -> bool:
@@ -63,8 +62,14 @@ class RabbitMQEngine:
 
     async def ring(self, jobs: Sequence[Job]) -> None:
         """Have a message for each published, soon."""
-        self._publisher.put(
-            Letter(self._queues.name(job.queue, job.priority), _message(job)) for job in jobs
+        self._publisher.put(self._letter(job) for job in jobs)
+
+    def _letter(self, job: Job) -> Letter:
+        headers = cloud_events.headers(job, PREFIXES[0])
+        return Letter(
+            self._queues.name(job.queue, job.priority),
+            properties(cloud_events.CONTENT_TYPE, headers, job.id),
+            cloud_events.data(job),
         )
 
     async def wait_for_ring(
@@ -84,19 +89,3 @@ class RabbitMQEngine:
     def changes(self) -> AsyncIterator[str]:
         """Follow by the store's own engine."""
         return self._own.changes()
-
-    def _bury(self, message: AbstractIncomingMessage, reason: str) -> None:
-        """Have what cannot be read published to the dead letters, then acknowledge it."""
-        queue = message.routing_key or ""
-        self._publisher.put([dead_letter(self._queues, message, queue, reason)])
-
-
-def _message(job: Job) -> Message:
-    headers: dict[str, Any] = {**cloud_events.headers(job, PREFIXES[0])}
-    return Message(
-        cloud_events.data(job),
-        headers=headers,
-        content_type=cloud_events.CONTENT_TYPE,
-        message_id=job.id,
-        delivery_mode=DeliveryMode.PERSISTENT,
-    )

@@ -6,41 +6,43 @@ acknowledged then); one that has not asked for a while hears nothing, and gives 
 """
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
-from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 from yarl import URL
 
 from onecopy.engines import cloud_events
 from onecopy.engines.base import Rung
 from onecopy.engines.presence import Presence
+from onecopy.engines.rabbitmq_deliveries import Delivered, Deliveries
+from onecopy.engines.rabbitmq_frames import headers
 from onecopy.engines.rabbitmq_hearing import Hearing
-from onecopy.engines.rabbitmq_link import ERRORS, Link
+from onecopy.engines.rabbitmq_letters import dead_letter
+from onecopy.engines.rabbitmq_link import Link
+from onecopy.engines.rabbitmq_publisher import Publisher
 from onecopy.engines.rabbitmq_queues import LEVELS, Queues
+from onecopy.engines.rabbitmq_wire import WiredConnection
 from onecopy.messages import InvalidMessage
 
 _PATIENCE: Final = 0.05
 """Seconds for which messages come although nobody waits: the next wait is likely to be soon."""
 PREFIXES: Final = ("cloudEvents_", "cloudEvents:")
 
-type Bury = Callable[[AbstractIncomingMessage, str], None]
-
 
 class _Heard(NamedTuple):
     rung: Rung
-    message: AbstractIncomingMessage
+    tag: int
 
 
 class Consumer:
     """One connection that hears of the jobs of some queues."""
 
-    def __init__(self, url: URL, queues: Queues, presence: Presence, bury: Bury) -> None:
-        """bury: has a message put to the dead letters, with the reason."""
+    def __init__(self, url: URL, queues: Queues, presence: Presence, publisher: Publisher) -> None:
+        """publisher: has what cannot be read put to the dead letters."""
         self._queues = queues
-        self._bury = bury
+        self._publisher = publisher
         self._link = Link(url, "worker", presence, self._consume)
         self._of: tuple[str, ...] = ()
         self._limit = 1
@@ -51,15 +53,13 @@ class Consumer:
         self._heard: list[deque[_Heard]] = [deque() for _ in LEVELS]
         self._some = asyncio.Event()
         self._named: list[_Heard] = []
-        self._claimed: list[AbstractIncomingMessage] = []
-        self._has_buried = False
-        """Whether what this connection has brought went to the dead letters."""
+        self._deliveries: Deliveries | None = None
+        """Of the connection there is, which has brought all that was heard."""
 
     async def close(self) -> None:
         """Let go; what was heard and not claimed is others'."""
         if self._timer is not None:
             self._timer.cancel()
-        await self._acknowledge()
         await self._link.stop()
 
     # What a worker asks.
@@ -81,9 +81,10 @@ class Consumer:
         return self._take(limit)
 
     def claimed(self) -> None:
-        """Hear that what was named is to be acknowledged, at the next wait."""
-        self._claimed += [heard.message for heard in self._named]
-        self._named = []
+        """Acknowledge what was named."""
+        named, self._named = self._named, []
+        if self._deliveries is not None:
+            self._deliveries.acknowledge(heard.tag for heard in named)
 
     def _want(self, queues: tuple[str, ...], limit: int) -> None:
         self._link.start()
@@ -110,15 +111,15 @@ class Consumer:
 
     # What RabbitMQ is asked.
 
-    async def _consume(self, connection: AbstractConnection) -> None:
+    async def _consume(self, connection: WiredConnection) -> None:
         channel = await connection.channel(publisher_confirms=False)
-        hearing = Hearing(channel, self._queues, self._hear)
+        hearing = Hearing(connection, channel, self._queues, self._hear)
         await hearing.prepare(self._changed.set)
+        self._deliveries = hearing.deliveries
         self._link.works()
         try:
             while True:
                 hearing.check()
-                await self._acknowledge()
                 await self._adjust(hearing)
                 await self._changed.wait()
                 self._changed.clear()
@@ -130,40 +131,34 @@ class Consumer:
             await hearing.go_on(self._of, self._limit)
         elif self._timer is None and hearing.goes_on:
             await hearing.stop()
-            await self._give_back()
+            self._give_back(hearing.deliveries)
             self._limit = 1
 
-    async def _hear(self, level: int, message: AbstractIncomingMessage) -> None:
+    def _hear(self, hearing: Hearing, level: int, message: Delivered) -> None:
         try:
-            rung = cloud_events.named(message.headers, *PREFIXES)
-        except InvalidMessage as error:
-            self._has_buried = True
-            self._bury(message, str(error))
+            rung = cloud_events.named(headers(message.header), *PREFIXES)
+        except (InvalidMessage, ValueError) as error:
+            self._bury(hearing.deliveries, message, str(error))
             return
-        self._heard[level].append(_Heard(rung, message))
+        self._heard[level].append(_Heard(rung, message.tag))
         self._some.set()
 
-    async def _acknowledge(self) -> None:
-        """Acknowledge what was claimed: with one word, if nothing else was delivered here."""
-        claimed, self._claimed = self._claimed, []
-        alone = claimed and not (self._has_buried or self._named or any(self._heard))
-        if alone:
-            claimed = [max(claimed, key=lambda message: message.delivery_tag or 0)]
-        with contextlib.suppress(*ERRORS):  # Its channel is gone: it is delivered again.
-            for message in claimed:
-                await message.ack(multiple=bool(alone))
+    def _bury(self, deliveries: Deliveries, message: Delivered, reason: str) -> None:
+        """Have what cannot be read published to the dead letters, then acknowledge it."""
+        acknowledge = partial(deliveries.acknowledge, [message.tag])
+        letter = dead_letter(self._queues, message, message.consumer, reason, acknowledge)
+        self._publisher.put([letter])
 
-    async def _give_back(self) -> None:
+    def _give_back(self, deliveries: Deliveries) -> None:
         for level in self._heard:
-            while level:
-                await level.popleft().message.nack(requeue=True)
+            deliveries.give_back(heard.tag for heard in level)
+            level.clear()
         self._some.clear()
 
     def _forget(self) -> None:
         """What a connection has brought is delivered again, by the next one or to another."""
-        self._has_buried = False
+        self._deliveries = None
         self._named.clear()
-        self._claimed.clear()
         for level in self._heard:
             level.clear()
         self._some.clear()

@@ -1,25 +1,34 @@
-"""The consumers of one channel: begun, given more room, and ended together."""
+"""The consumers of queues of jobs: begun, given more room, and ended together."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 
-from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue
+from aio_pika.abc import AbstractChannel
 from aio_pika.exceptions import ChannelClosed
 
+from onecopy.engines.rabbitmq_deliveries import Delivered, Deliveries
 from onecopy.engines.rabbitmq_queues import Queues
-
-type Heard = Callable[[int, AbstractIncomingMessage], Awaitable[None]]
+from onecopy.engines.rabbitmq_wire import WiredConnection
 
 
 class Hearing:
-    """Consumes the queues of jobs on a channel, one consumer for each level of priority."""
+    """Consumes on one channel, one consumer for each queue and level of priority."""
 
-    def __init__(self, channel: AbstractChannel, queues: Queues, heard: Heard) -> None:
+    def __init__(
+        self,
+        connection: WiredConnection,
+        channel: AbstractChannel,
+        queues: Queues,
+        heard: Callable[["Hearing", int, Delivered], None],
+    ) -> None:
         """heard: called with the level and the message."""
+        self.deliveries = Deliveries(connection, channel, self._deliver)
         self._channel = channel
         self._queues = queues
         self._heard = heard
-        self._consumers: list[tuple[AbstractQueue, str]] = []
+        self._declared: set[str] = set()
+        self._levels: dict[str, int] = {}
+        """By the names of the consumers there are, and have been."""
+        self._consumers: list[str] = []
         self._of: Sequence[str] = ()
         self._room = 0
         self._broken: str | None = None
@@ -57,15 +66,23 @@ class Hearing:
         await self._channel.set_qos(prefetch_count=self._room + ahead)
         for queue in queues:
             for level, name in enumerate(self._queues.names(queue)):
-                declared = await self._queues.declare(self._channel, name)
-                tag = await declared.consume(partial(self._heard, level))
-                self._consumers.append((declared, tag))
+                await self._consume(name, level)
         self._of = queues
+
+    async def _consume(self, name: str, level: int) -> None:
+        if name not in self._declared:
+            await self._queues.declare(self._channel, name)
+            self._declared.add(name)
+        self._levels[name] = level
+        self._consumers.append(name)
+        await self.deliveries.consume(name, name)
 
     async def stop(self) -> None:
         """End the consumers; what was heard may still be acknowledged."""
         while self._consumers:
-            queue, tag = self._consumers.pop()
-            await queue.cancel(tag)
+            await self.deliveries.cancel(self._consumers.pop())
         self._of = ()
         self._room = 0
+
+    def _deliver(self, message: Delivered) -> None:
+        self._heard(self, self._levels[message.consumer], message)

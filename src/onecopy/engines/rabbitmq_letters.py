@@ -1,12 +1,14 @@
 """Dead letters of RabbitMQ: what could not be read, with the reason in a header."""
 
-import contextlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from aio_pika import DeliveryMode, Message
 from aio_pika.abc import AbstractIncomingMessage
+from pamqp.commands import Basic
 
-from onecopy.engines.rabbitmq_link import ERRORS
+from onecopy.engines.rabbitmq_deliveries import Delivered
+from onecopy.engines.rabbitmq_frames import read
 from onecopy.engines.rabbitmq_publisher import Letter
 from onecopy.engines.rabbitmq_queues import Queues
 
@@ -18,16 +20,24 @@ _LONGEST: Final = 2000
 
 
 def dead_letter(
-    queues: Queues, message: AbstractIncomingMessage, queue: str, reason: str
+    queues: Queues, message: Delivered, queue: str, reason: str, then: Callable[[], None]
 ) -> Letter:
-    """Return the letter for a message; the message is acknowledged once RabbitMQ has that."""
+    """Return the letter for a message. then: called once RabbitMQ has the letter."""
+    marks: dict[str, Any] = {REASON: reason[:_LONGEST], FROM: queue}
+    return Letter(queues.dead_letters, _marked(message.header, marks), message.body, then)
 
-    async def acknowledge() -> None:
-        with contextlib.suppress(*ERRORS):  # Its channel is gone: it comes again.
-            await message.ack()
 
-    headers: dict[str, Any] = {**message.headers, REASON: reason[:_LONGEST], FROM: queue}
-    return Letter(queues.dead_letters, copy_of(message, headers), acknowledge)
+def _marked(header: bytes, marks: dict[str, Any]) -> bytes:
+    """Return the properties of a message with more headers; no others if they cannot be read."""
+    try:
+        found = read(header)
+        found.headers = {**(found.headers or {}), **marks}
+        found.delivery_mode = int(DeliveryMode.PERSISTENT)
+        found.expiration = None
+        found.user_id = None  # It would have to be ours.
+        return found.marshal()
+    except (ValueError, TypeError):
+        return Basic.Properties(headers=marks, delivery_mode=2).marshal()
 
 
 def copy_of(message: AbstractIncomingMessage, headers: dict[str, Any]) -> Message:

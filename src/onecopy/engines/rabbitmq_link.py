@@ -6,12 +6,11 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import aio_pika
-from aio_pika.abc import AbstractConnection
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
 from yarl import URL
 
 from onecopy.engines.presence import Presence
+from onecopy.engines.rabbitmq_wire import WiredConnection
 
 ERRORS: Final = (*CONNECTION_EXCEPTIONS, AMQPError, TimeoutError)
 """What is raised by a broker that is away, or that refuses something."""
@@ -21,7 +20,7 @@ _CONNECT: Final = 10.0
 
 _logger = logging.getLogger("onecopy.engine")
 
-type Work = Callable[[AbstractConnection], Awaitable[None]]
+type Work = Callable[[WiredConnection], Awaitable[None]]
 
 
 class Link:
@@ -63,7 +62,8 @@ class Link:
             self._pause = min(2 * self._pause, _LONGEST_PAUSE)
 
     async def _connected(self) -> None:
-        connection = await aio_pika.connect(self._url, timeout=_CONNECT)
+        connection = WiredConnection(self._url)
+        await connection.connect(timeout=_CONNECT)
         work = asyncio.ensure_future(self._work(connection))
         lost = asyncio.ensure_future(connection.closed())
         try:

@@ -1,19 +1,23 @@
-"""Publishes to RabbitMQ in the background: confirmed, and never waited for."""
+"""Publishes to RabbitMQ in the background: confirmed, and never waited for.
+
+While some messages wait for their confirms others gather, and go together then: the more jobs
+come, the less each costs, here and there.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from aio_pika import Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import DeliveryError, PublishError
+from aio_pika.abc import AbstractChannel
 from yarl import URL
 
 from onecopy.engines.outbox import Outbox
 from onecopy.engines.presence import Presence
+from onecopy.engines.rabbitmq_confirms import Confirms
+from onecopy.engines.rabbitmq_frames import publish
 from onecopy.engines.rabbitmq_link import Link
 from onecopy.engines.rabbitmq_queues import Queues
+from onecopy.engines.rabbitmq_wire import WiredConnection, number_of
 
 _AT_ONCE: Final = 256
 """Messages whose confirms are waited for together."""
@@ -23,19 +27,15 @@ _CLOSE: Final = 2.0
 
 
 class Letter(NamedTuple):
-    """A message for a queue, and what is done once RabbitMQ has it."""
+    """A message for a queue, and what is done once RabbitMQ has it.
+
+    properties: as `rabbitmq_frames.properties` writes them.
+    """
 
     queue: str
-    message: Message
-    then: Callable[[], Awaitable[None]] | None = None
-
-
-@dataclass
-class _Sent:
-    """What became of some: those that are to be sent again, and what ended the channel."""
-
-    left: list[Letter]
-    error: BaseException | None = None
+    properties: bytes
+    body: bytes
+    then: Callable[[], None] | None = None
 
 
 class Publisher:
@@ -63,22 +63,31 @@ class Publisher:
             await self._outbox.emptied(_CLOSE)
         await self._link.stop()
 
-    async def _publish(self, connection: AbstractConnection) -> None:
-        channel = await connection.channel(publisher_confirms=True, on_return_raises=True)
+    async def _publish(self, connection: WiredConnection) -> None:
+        channel = await connection.channel(publisher_confirms=True)
+        number = number_of(channel)
+        confirms = Confirms()
+        connection.wire.tap(number, confirms.tap)
+        channel.close_callbacks.add(lambda _, error: confirms.end(error))
         self._declared = set()
         await self._queues.declare_dead_letters(channel)
         self._link.works()
         while True:
-            letters = await self._outbox.take(_AT_ONCE)
-            sent = _Sent(left=letters)
+            left = letters = await self._outbox.take(_AT_ONCE)
             try:
                 await self._declare(channel, {letter.queue for letter in letters})
-                sent = await self._send(channel.default_exchange, letters)
+                connection.wire.write(
+                    b"".join(_frames(each, number, connection.largest_frame) for each in letters)
+                )
+                there = await confirms.of([letter.queue for letter in letters])
+                left = [letter for letter, has in zip(letters, there, strict=True) if not has]
+                self._declared -= confirms.nowhere  # Somebody has deleted them.
             finally:
-                self._outbox.settle(sent.left)
-            if sent.error is not None:
-                raise sent.error
-            if sent.left:
+                self._outbox.settle(left)
+            for letter, has in zip(letters, there, strict=True):
+                if has and letter.then is not None:
+                    letter.then()
+            if left:
                 await asyncio.sleep(_PAUSE)
 
     async def _declare(self, channel: AbstractChannel, names: set[str]) -> None:
@@ -87,23 +96,6 @@ class Publisher:
                 await self._queues.declare(channel, name)
             self._declared.add(name)
 
-    async def _send(self, exchange: AbstractExchange, letters: Sequence[Letter]) -> _Sent:
-        """Send, and wait for the confirms."""
-        answers = await asyncio.gather(
-            *(exchange.publish(letter.message, letter.queue) for letter in letters),
-            return_exceptions=True,
-        )
-        sent = _Sent(left=[])
-        for letter, answer in zip(letters, answers, strict=True):
-            if isinstance(answer, BaseException):
-                sent.left.append(letter)
-                self._failed(letter, answer, sent)
-            elif letter.then is not None:
-                await letter.then()
-        return sent
 
-    def _failed(self, letter: Letter, error: BaseException, sent: _Sent) -> None:
-        if isinstance(error, PublishError):  # Somebody has deleted its queue.
-            self._declared.discard(letter.queue)
-        elif not isinstance(error, DeliveryError):
-            sent.error = error
+def _frames(letter: Letter, channel: int, largest: int) -> bytes:
+    return publish(channel, letter.queue, letter.properties, letter.body, largest)
