@@ -120,7 +120,8 @@ def test_rings_while_no_broker_is_there_wait_for_none(
 
 def test_urls(tmp_path: Path) -> None:
     own = LocalEngine(str(tmp_path))
-    for url in ("kafka:", "kafka:///topic", "kafka://host/topic?partitions=x", "kafka://host/?a=1"):
+    bad = ("", "///topic", "//host/a/b", "//host/..", "//host/topic?partitions=x", "//host/?a=1")
+    for url in (f"kafka:{each}" for each in bad):
         with pytest.raises(OptionError, match="it would be kafka://host:port"):
             open_engine(url, own, str(tmp_path))
 

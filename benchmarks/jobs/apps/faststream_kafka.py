@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+from concurrent.futures import Future
 
 # By name: the environment of the checks does without the peers.
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import uuid4
 
 from confluent_kafka.admin import AdminClient
@@ -35,7 +36,8 @@ def _make(*topics: str) -> None:
     """Make topics; whoever is second finds the first one there."""
     admin = AdminClient({"bootstrap.servers": _bootstrap})
     new = [NewTopic(topic, num_partitions=1) for topic in topics]
-    made: Any = admin.create_topics(new)  # pyright: ignore[reportUnknownMemberType]
+    # Its stub does not say what the futures have.
+    made = cast("dict[str, Future[None]]", admin.create_topics(new))  # pyright: ignore[reportUnknownMemberType]
     for topic in topics:
         made[topic].exception(_PATIENCE)
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from onecopy.cli.app_checks import Trial, app_checks
 from onecopy.cli.checks import Check, machine_checks
+from onecopy.cli.engine_checks import engine_checks
 from onecopy.cli.store_checks import store_checks
 from onecopy.cli.tables import Column, build, console
 from onecopy.cli.webhook_checks import environment_checks
@@ -82,7 +83,7 @@ def command(
     Exits with 1 if there is a problem.
     """
     out = console()
-    checks = [*machine_checks(state_dir), *store_checks(), *environment_checks()]
+    checks = [*machine_checks(state_dir), *store_checks(), *engine_checks(), *environment_checks()]
     if not as_json:
         _print_checks(out, checks)
     report: dict[str, Any] = {"checks": checks, "app": None}

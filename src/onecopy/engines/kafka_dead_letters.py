@@ -23,7 +23,7 @@ class KafkaDeadLetters:
     def __init__(self, url: str, topic: str | None) -> None:
         """Connect to nothing yet. Raises OptionError."""
         address = parse(url)
-        self._address = address if topic is None else address._replace(topic=topic)
+        self._address = address if topic is None else address.of_topic(topic)
         self._presence = Presence(f"Kafka at {address.brokers}")
 
     async def look(self, limit: int) -> list[DeadLetter]:

@@ -15,6 +15,8 @@ from onecopy.engines.outbox import MOST
 from onecopy.engines.presence import Presence
 
 _TURN: Final = 0.1
+_TOGETHER: Final = 0.02
+"""Seconds in which reports of messages gather: each would take turns with whoever publishes."""
 _CLOSE: Final = 2.0
 """Seconds that a process which ends gives its last rings."""
 _TOO_OLD: Final = 30.0
@@ -48,10 +50,10 @@ class Publisher:
         then: Then | None = None,
     ) -> None:
         """Publish soon; `then` is called, in another thread, once Kafka has it."""
-        producer = self._started()
         if topic not in self._known:
             self._known.add(topic)
-            self._wanted.put(topic)
+            self._wanted.put(topic)  # Before the thread starts, which makes it at once.
+        producer = self._started()
 
         def on_delivery(error: KafkaError | None, _: Message) -> None:
             if error is None and then is not None:
@@ -100,7 +102,8 @@ class Publisher:
             producer = self._producer
             assert producer is not None, "the thread ends before it"
             self._make_wanted()
-            producer.poll(_TURN)
+            if producer.poll(_TURN):
+                self._closing.wait(_TOGETHER)
             self._errors.look(producer)
 
     def _make_wanted(self) -> None:

@@ -104,6 +104,7 @@ class Reader:
                 "enable.auto.offset.store": False,
                 "auto.commit.interval.ms": 500,
                 "queued.min.messages": 2 * _AHEAD,
+                "fetch.queue.backoff.ms": 10,  # Its own second is how long a burst would stand.
                 "topic.metadata.refresh.interval.ms": 10_000,
                 **configuration(self._address, self._errors),
             }

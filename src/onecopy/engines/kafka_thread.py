@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import Any, Final, cast
 
@@ -16,11 +16,9 @@ from onecopy.engines.presence import Presence
 _ANSWER: Final = 2.0
 _PING: Final = 1.0
 # Errors of the client itself have names that begin so.
-_AWAY: Final = {
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._AUTHENTICATION,
-    KafkaError._SSL,
-}
+REFUSED: Final = {KafkaError._AUTHENTICATION, KafkaError._SSL}
+"""Somebody answers, and it is of no use to ask again."""
+AWAY: Final = {KafkaError._ALL_BROKERS_DOWN, *REFUSED}
 FATAL: Final = {
     KafkaError._FATAL,
     KafkaError._UNSUPPORTED_FEATURE,
@@ -43,7 +41,7 @@ class Errors:
         """Take an error from the client."""
         if error.fatal():
             self.fatal = error
-        if error.code() in _AWAY:
+        if error.code() in AWAY:
             self.away = True
             self._presence.gone(self._name, error.str())
 
@@ -56,7 +54,7 @@ class Errors:
                 self._presence.there(self._name)
 
 
-def configuration(address: Address, errors: Errors) -> dict[str, Any]:
+def configuration(address: Address, errors: Callable[[KafkaError], None]) -> dict[str, Any]:
     """Return what all clients are told."""
     return {
         "bootstrap.servers": address.brokers,

@@ -25,7 +25,7 @@ class TopicSubscriber:
 
     def __init__(self, url: str, topic: str, task: str, taking: Taking) -> None:
         """Connect to nothing yet. Raises OptionError."""
-        self._address = parse(url)._replace(topic=topic, group=f"onecopy.{task}")
+        self._address = parse(url).of_topic(topic)._replace(group=f"onecopy.{task}")
         self._presence = Presence(f"Kafka at {self._address.brokers}")
         self._publisher = Publisher(self._address, self._presence)
         self._taking = taking
