@@ -76,15 +76,20 @@ def _worker(name: str, servers: tuple[str, ...], **environment: str) -> Peer:
     return Peer(name, "onecopy_sync", command, servers, environment)
 
 
+def _celery(app: str, node: str) -> tuple[str, ...]:
+    """node: on RabbitMQ two workers of one name cannot run side by side."""
+    return (str(BIN / "celery"), "-A", app, "worker", "-c", "2", "-n", f"{node}@%h")
+
+
 def _celery_worker(name: str, broker: str, servers: tuple[str, ...] = (), **more: str) -> Peer:
-    command = (str(BIN / "celery"), "-A", f"{_ONECOPY}:shared.celery", "worker", "-c", "2")
+    command = _celery(f"{_ONECOPY}:shared.celery", "onecopy")
     environment = {"ONECOPY_ENGINE": f"celery+{{{broker}}}", **more}
     bare = f"Celery, {'Redis' if broker == 'redis' else 'RabbitMQ'}"
     return Peer(name, "onecopy_sync", command, (broker, *servers), environment, celery=bare)
 
 
 def _bare_celery(name: str, broker: str) -> Peer:
-    command = (str(BIN / "celery"), "-A", f"{_APPS}.celery_app", "worker", "-c", "2")
+    command = _celery(f"{_APPS}.celery_app", "bare")
     environment = {seam.BROKER: f"{{{broker}}}", seam.REDIS: "{redis}"}
     return Peer(name, "celery_app", command, (broker, "redis"), environment, ("celery",))
 

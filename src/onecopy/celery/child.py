@@ -1,34 +1,33 @@
 """A child of Celery's pool: it runs attempts, one after the other, by the rules of a job worker.
 
-Two threads, as in a job worker (`server.job`). Celery calls a task in the main thread, where sync
-tasks run. The agent's thread has an event loop: it claims, runs async tasks, watches time limits
-and cancellations, and records. Celery goes on while an outcome is being recorded: the claim of the
-next job is written together with it.
+Two threads, as in a job worker (`server.job`). Celery calls a task in the main thread, which claims
+the job, runs sync tasks, and records what became of them (`records`): of a short job the other
+thread hears when it is over. That one, the agent's, has an event loop: it runs async tasks, and
+what is still running after a moment it follows: its time limit, its lease, its cancellation, and
+what it says of itself.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import threading
-import time
 from functools import partial
 from typing import Any, Final
 
 from celery.exceptions import Ignore
 from celery.exceptions import Retry as CeleryRetry
 
+from onecopy.celery.records import Records
 from onecopy.errors import Elsewhere, JobCancelled, JobFailed
 from onecopy.execution.attempt import describe, tried_again
 from onecopy.execution.connect import new_runtime
 from onecopy.execution.identity import WorkerName
-from onecopy.execution.lease import LEASE
-from onecopy.jobs import Change, Claim, Job, Lease, NotAllowed, new_token
+from onecopy.jobs import Change, Job, Release
 from onecopy.server.allowance import Allowance
 from onecopy.server.attempt import Attempt
-from onecopy.server.attempts import Attempts
+from onecopy.server.attempts import Attempts, change_of
 from onecopy.server.begun import Begun
 from onecopy.server.cancellations import Cancellations
 from onecopy.server.lease_keeping import LeaseKeeping
@@ -85,10 +84,13 @@ class Child:
         self._attempts.on_free.append(self._freed)
         self._cancellations = Cancellations(self._runtime, self._attempts)
         self._leases = LeaseKeeping(self._runtime, self._name, self._attempts, self._recorder)
+        self._records = Records(self._name, self._tell)
+        self._running: Attempt | None = None
+        """The attempt that the main thread runs and the agent does not follow yet."""
+        self._guard = threading.Lock()
         self._on_loop: Attempt | None = None
-        """The attempt that runs on the event loop, until it has ended."""
-        self._ended: Attempt | None = None
-        self._claiming: asyncio.Future[None] | None = None
+        """The attempt that runs on the event loop."""
+        self._telling: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._ready = asyncio.Event()
@@ -103,11 +105,12 @@ class Child:
         Raises what its task has raised; Celery's Retry if it is tried again, and Ignore if it is
         not this process's to run, or has not ended here.
         """
-        self._ended = None
-        self._loop.call_soon_threadsafe(self._begin, job)
-        attempt = self._attempts.main_thread.turn() or self._ended
-        if attempt is None or attempt.outcome is None:
-            raise Ignore
+        attempt = self._claimed_attempt(job)
+        if attempt.task.is_async:
+            self._have_run(attempt)
+        else:
+            self._run_here(attempt)
+        assert attempt.outcome is not None
         error = attempt.outcome.error
         if error is None:
             return attempt.outcome.result
@@ -125,7 +128,7 @@ class Child:
 
         Raises Ignore: another has it, or it is not to be run.
         """
-        claimed = asyncio.run_coroutine_threadsafe(self._claim(job), self._loop).result()
+        claimed = self._records.claim(job)
         if isinstance(claimed, KeyError):
             return None
         if claimed is None or claimed.lease is None:
@@ -136,13 +139,49 @@ class Child:
     def record(self, job: Job, change: Change) -> None:
         """Record how an attempt ended that `claim` has begun."""
         assert job.lease is not None
-        ended = partial(self._begun.end, job.lease.token)
-        self._loop.call_soon_threadsafe(self._recorder.record, job, change, ended)
+        self._records.record(job, [change], partial(self._begun.end, job.lease.token))
 
     def end(self) -> None:
         """Wait until what became of the attempts is on record, and let go."""
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(_LAST_MOMENTS)
+        self._records.close()
+
+    def _claimed_attempt(self, job: str) -> Attempt:
+        claimed = self._records.claim(job)
+        if not isinstance(claimed, Job) or claimed.lease is None:
+            raise Ignore
+        attempt = self._attempts.new(claimed)
+        if attempt is None:
+            self.record(claimed, Release(claimed.lease.token))
+            raise Ignore
+        return attempt
+
+    def _run_here(self, attempt: Attempt) -> None:
+        main_thread = self._attempts.main_thread
+        self._running = attempt
+        outcome = main_thread.perform(attempt)
+        if self._is_followed():
+            main_thread.hand_over(attempt)
+            return
+        assert attempt.token is not None
+        said = attempt.said.take(attempt.token, last=True)
+        recorded = partial(self._begun.end, attempt.token)
+        self._records.record(attempt.job, [*said, change_of(attempt, outcome)], recorded)
+
+    def _is_followed(self) -> bool:
+        """Whether the agent has taken over what has just ended; it does not any more."""
+        with self._guard:
+            left, self._running = self._running, None
+        return left is None
+
+    def _have_run(self, attempt: Attempt) -> None:
+        """Wait for an async task."""
+        self._loop.call_soon_threadsafe(self._begin, attempt)
+        self._attempts.main_thread.turn()
+
+    def _tell(self, jobs: list[Job]) -> None:
+        self._loop.call_soon_threadsafe(self._tell_soon, jobs)
 
     # In the agent's thread.
 
@@ -163,6 +202,7 @@ class Child:
         for helper in helpers:
             helper.cancel()
         await self._recorder.settled()
+        await asyncio.gather(*self._telling, return_exceptions=True)
         await self._runtime.close()
 
     async def _open(self) -> None:
@@ -174,6 +214,15 @@ class Child:
                 _logger.error("%s", error)
                 await asyncio.sleep(_RETRY_STORE)
 
+    def _tell_soon(self, jobs: list[Job]) -> None:
+        telling = self._loop.create_task(self._tell_changed(jobs))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
+
+    async def _tell_changed(self, jobs: list[Job]) -> None:
+        await self._ready.wait()
+        await self._runtime.changed(jobs)
+
     async def _look(self) -> None:
         """Notice who is cancelled; nobody tells this process, which seldom has much to hear."""
         while True:
@@ -184,46 +233,22 @@ class Child:
     async def _record_what_is_said(self) -> None:
         while True:
             await asyncio.sleep(_RECORD_EVERY)
+            self._follow()
             self._attempts.report_all()
 
-    def _begin(self, job: str) -> None:
-        self._claiming = asyncio.ensure_future(self._claim_and_start(job))
+    def _follow(self) -> None:
+        with self._guard:
+            if self._running is not None:
+                self._attempts.follow(self._running)
+                self._running = None
 
-    async def _claim_and_start(self, job: str) -> None:
-        attempt: Attempt | None = None
-        try:
-            claimed = await self._claim(job)
-            attempt = self._attempts.start(claimed) if isinstance(claimed, Job) else None
-        except Exception:
-            _logger.exception("job %s: it cannot be begun", job)
-        if attempt is None:
-            self._attempts.main_thread.close()
-        elif attempt.task.is_async:
-            self._on_loop = attempt
-
-    async def _claim(self, job: str) -> Job | KeyError | None:
-        """Claim a job; None if another has it, or it is not to be run now."""
-        await self._ready.wait()
-        while not self._stop.is_set():
-            now = time.time()
-            claim = Claim(Lease(new_token(), self._name, now + LEASE))
-            try:
-                (answer,) = await self._runtime.store.change([(job, claim)], now=now)
-            except Unavailable as error:
-                _logger.error("cannot claim: %s", error)
-                await self._pause()
-            else:
-                return None if isinstance(answer, NotAllowed) else answer
-        return None
-
-    async def _pause(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_RETRY_STORE):
-                await self._stop.wait()
+    def _begin(self, attempt: Attempt) -> None:
+        self._on_loop = attempt
+        self._attempts.run(attempt)
 
     def _freed(self) -> None:
         """An attempt has left; the main thread waits for the one on the event loop."""
         attempt = self._on_loop
         if attempt is not None and attempt.outcome is not None:
-            self._on_loop, self._ended = None, attempt
+            self._on_loop = None
             self._attempts.main_thread.close()

@@ -211,7 +211,9 @@ class Parent:
     # The children.
 
     def _watch(self) -> None:
-        """Called once the event loop of Celery runs, and the pool with it."""
+        """Called once the event loop of Celery runs, and the pool with it; or as it is closed."""
+        if self._worker.pool is None:
+            return  # The worker ends before its start is over.
         pool: Any = self._worker.pool._pool  # Celery has no other name for it
         hub = self._worker.hub
         for process in pool._pool:

@@ -90,7 +90,7 @@ class Runtime:
     async def change(self, job: str, change: Change, *, now: float | None = None) -> Job:
         """Change a job and tell whoever follows it. Raises as `Store.change` does."""
         changed = await change_one(self.store, job, change, now=time.time() if now is None else now)
-        await self._changed([changed])
+        await self.changed([changed])
         return changed
 
     async def change_all(
@@ -98,10 +98,11 @@ class Runtime:
     ) -> list[Job | NotAllowed | KeyError]:
         """Apply changes of jobs, as `Store.change` does, and tell whoever follows them."""
         answers = await self.store.change(changes, now=time.time())
-        await self._changed([answer for answer in answers if isinstance(answer, Job)])
+        await self.changed([answer for answer in answers if isinstance(answer, Job)])
         return answers
 
-    async def _changed(self, jobs: Sequence[Job]) -> None:
+    async def changed(self, jobs: Sequence[Job]) -> None:
+        """Tell whoever follows jobs that they have changed, and wake workers for those queued."""
         if jobs and not self._store_tells:
             await self.engine.tell([job.id for job in jobs])
         if self.on_deliveries is not None and any(job.callbacks and job.final for job in jobs):

@@ -81,24 +81,42 @@ class Attempts:
 
     def start(self, job: Job) -> Attempt | None:
         """Take on the attempt of a job that was claimed; None if its task is not known here."""
+        attempt = self.new(job)
+        if attempt is None:
+            self._release(job)
+        else:
+            self.run(attempt)
+        return attempt
+
+    def run(self, attempt: Attempt) -> None:
+        """Have a new attempt of a job run: in its turn, or at once if its task is async."""
+        self.follow(attempt)
+        self._put(attempt)
+
+    def new(self, job: Job) -> Attempt | None:
+        """Return an attempt of a job that was claimed; None if its task is not known here."""
         task = self._tasks.get(job.task)
         if task is None:
-            self._refuse(job)
+            self._leave_to_others(job.id, job.task)
             return None
-        self.passing_over.begin(job.task)
-        attempt = self._of_jobs[job.id] = Attempt(job, task, self._record)
-        self._put(attempt)
-        return attempt
+        return Attempt(job, task, self._record)
+
+    def follow(self, attempt: Attempt) -> None:
+        """Look after the attempt of a job until it has ended."""
+        self.passing_over.begin(attempt.job.task)
+        self._of_jobs[attempt.job.id] = attempt
+        self._all.add(attempt)
+        self._limits.watch(attempt)
 
     def run_call(self, job: Job, ended: Callable[[Outcome], None]) -> Attempt:
         """Run a task for a caller, before all jobs that wait; nothing is recorded."""
         attempt = Attempt(job, self._tasks[job.task], lambda _, outcome: ended(outcome))
+        self._all.add(attempt)
+        self._limits.watch(attempt)
         self._put(attempt, first=True)
         return attempt
 
     def _put(self, attempt: Attempt, *, first: bool = False) -> None:
-        self._all.add(attempt)
-        self._limits.watch(attempt)
         if attempt.task.is_async:
             self._run_async(attempt)
         else:
@@ -155,9 +173,8 @@ class Attempts:
 
     def _record(self, attempt: Attempt, outcome: Outcome) -> None:
         self._report(attempt, last=True)
-        self._recorder.record(
-            attempt.job, _change(attempt, outcome), partial(self._recorded, attempt)
-        )
+        then = partial(self._recorded, attempt)
+        self._recorder.record(attempt.job, change_of(attempt, outcome), then)
 
     def _recorded(self, attempt: Attempt) -> None:
         if attempt.token is not None:
@@ -252,17 +269,13 @@ class Attempts:
         assert job.lease is not None
         self._recorder.record(job, Release(job.lease.token))
 
-    def _refuse(self, job: Job) -> None:
-        """Give a job back whose task is not known here, and claim no other one of it."""
-        self._leave_to_others(job.id, job.task)
-        self._release(job)
-
     def _leave_to_others(self, job: str, task: str) -> None:
         if self.passing_over.learn(task):
             _logger.error("job %s: no task %r here; its jobs are left to others", job, task)
 
 
-def _change(attempt: Attempt, outcome: Outcome) -> Change:
+def change_of(attempt: Attempt, outcome: Outcome) -> Change:
+    """Return the change that records how an attempt of a job has ended."""
     try:
         return settle(attempt.job, outcome, attempt.task.policy, time.time())
     except Exception as error:  # of the user's: `backoff` may be a function

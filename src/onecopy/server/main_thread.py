@@ -68,6 +68,12 @@ class MainThread:
         attempt = self._line.take()
         if attempt is None:
             return None
+        self.perform(attempt)
+        self.hand_over(attempt)
+        return attempt
+
+    def perform(self, attempt: Attempt) -> Outcome:
+        """Run an attempt to its end."""
         self.attempt = attempt
         self._begin(attempt)
         # In a context of its own: whoever comes after it is not in that of the job.
@@ -79,8 +85,16 @@ class MainThread:
         self._end(attempt)
         self._tidy()
         self.attempt = None
-        self._hand_over(attempt, outcome)
-        return attempt
+        return outcome
+
+    def hand_over(self, attempt: Attempt) -> None:
+        """Give the event loop an attempt that has ended."""
+        assert attempt.outcome is not None
+        self._finished.append((attempt, attempt.outcome))
+        if not self._told:  # else it is about to look
+            self._told = True
+            assert self._loop is not None
+            self._loop.call_soon_threadsafe(self._finish_all)
 
     def close(self) -> None:
         """Let `run` return, once it has run what is in line."""
@@ -102,13 +116,6 @@ class MainThread:
             return Outcome(attempt.task.encode_result(value))
         except BaseException as error:
             return attempt.ended_by(error)
-
-    def _hand_over(self, attempt: Attempt, outcome: Outcome) -> None:
-        self._finished.append((attempt, outcome))
-        if not self._told:  # else it is about to look
-            self._told = True
-            assert self._loop is not None
-            self._loop.call_soon_threadsafe(self._finish_all)
 
     def _finish_all(self) -> None:
         self._told = False

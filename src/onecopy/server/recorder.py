@@ -10,10 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from typing import Final
+from typing import Final, Protocol
 
-from onecopy.execution.runtime import Runtime
-from onecopy.jobs import Advance, Change, Fail, Failure, Job, Log, Release
+from onecopy.jobs import Advance, Change, Fail, Failure, Job, Log, NotAllowed, Release
 from onecopy.stores import Unavailable
 
 _RETRY_STORE: Final = 0.2
@@ -21,6 +20,16 @@ _RETRY_OUTCOME: Final = 1.0
 _SAID: Final = (Advance, Log)
 """What an attempt says of itself; if it cannot be recorded, nothing is recorded in its place."""
 _logger = logging.getLogger("onecopy.jobs")
+
+
+class Changes(Protocol):
+    """Where changes are written."""
+
+    async def change_all(
+        self, changes: Sequence[tuple[str, Change]]
+    ) -> Sequence[Job | NotAllowed | KeyError]:
+        """Apply changes, as `Store.change` does, and tell whoever follows the jobs."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -35,10 +44,10 @@ class _Entry:
 
 
 class Recorder:
-    """Writes to the store of a runtime for one job worker, in the order of the calls."""
+    """Writes to a store for one job worker, in the order of the calls."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, changes: Changes) -> None:
+        self._changes = changes
         self._numbers = count()
         self._entries: list[_Entry] = []
         """What is to be written next; a heap, since what could not be written comes back."""
@@ -82,7 +91,7 @@ class Recorder:
 
     async def _write_all(self, entries: Sequence[_Entry]) -> None:
         try:
-            answers = await self._runtime.change_all([(e.job.id, e.change) for e in entries])
+            answers = await self._changes.change_all([(e.job.id, e.change) for e in entries])
         except Unavailable as error:
             await self._put_back(entries, error)
         except Exception as error:

@@ -26,9 +26,9 @@ class TimeLimits:
         self._at = float("inf")
 
     def watch(self, attempt: Attempt) -> None:
-        """Watch an attempt that begins now, or later."""
+        """Watch an attempt that has begun, or begins later."""
         if attempt.job.timeout is not None:
-            self._wake_at(time.monotonic() + attempt.job.timeout)
+            self._wake_at((attempt.begun_at or time.monotonic()) + attempt.job.timeout)
 
     def _wake_at(self, at: float) -> None:
         if at >= self._at:

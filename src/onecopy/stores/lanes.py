@@ -33,6 +33,16 @@ class Operation:
 
 type Take = Callable[[], list[Operation]]
 
+_alone: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+
+
+def serve_in_own_thread(loop: asyncio.AbstractEventLoop) -> None:
+    """Have what a loop asks for done in its own thread at once, which waits.
+
+    For a loop that runs for nothing else, and a store that nobody else uses.
+    """
+    _alone.add(loop)
+
 
 class Lane:
     """A thread that serves operations in groups; it starts with the first.
@@ -64,6 +74,9 @@ class Lane:
         future: asyncio.Future[T] = loop.create_future()
         until = loop.time() + PATIENCE
         self._pending.append(Operation(run, future, loop, until))
+        if loop in _alone:
+            _resolve(self._serve(self._take))
+            return future
         if self._thread is None:
             self._start()
         self._bell.put(True)
