@@ -17,7 +17,7 @@ Times are seconds since 1970 in UTC, as `time.time()` gives them.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -58,6 +58,10 @@ _STATUSES: Final[dict[Kind, Status]] = {
 
 ELSEWHERE: Final = "elsewhere"
 """In place of a worker's name, for an attempt whose outcome comes from outside."""
+
+
+type Order = tuple[str, str]
+"""A queue and an ordering key: what jobs of one key in one queue have in common."""
 
 
 class NotAllowed(Exception):
@@ -132,13 +136,22 @@ class Job(Struct, frozen=True, gc=False, kw_only=True, omit_defaults=True):
     """Of task and arguments, to tell a repeated request from another one under the same key."""
     callbacks: tuple[str, ...] = ()
     """URLs that are told how it ended."""
+    ordering_key: str | None = None
+    """Jobs of one key in one queue run one at a time, in the order of their acceptance."""
+    held: bool = False
+    """It is queued behind another one of its key, as of when the store was asked for it."""
     version: int = 0
-    """Grows by one with each change: the number of its last event."""
+    """Grows by one with each change: the number of its last event. `held` is no change of it."""
 
     @property
     def final(self) -> bool:
         """Whether nothing will change any more."""
         return self.status in FINAL
+
+    @property
+    def order(self) -> Order | None:
+        """What it runs in order with: its queue and its ordering key; None without one."""
+        return None if self.ordering_key is None else (self.queue, self.ordering_key)
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -343,6 +356,8 @@ def _claim(job: Job, lease: Lease, now: float) -> Job:
         raise NotAllowed(f"job {job.id} is {job.status}, or not due")
     if expired(job, now):
         raise NotAllowed(f"job {job.id} has expired")
+    if job.held:
+        raise NotAllowed(f"job {job.id} is held until those before it in its order are final")
     return replace(
         job,
         status="running",
@@ -421,6 +436,20 @@ def _queued(job: Job, due_at: float) -> Job:
     )
 
 
+def in_turn(jobs: Iterable[Job]) -> Job | None:
+    """Return the one of an order's jobs that is not held; given in the order of acceptance.
+
+    The one that runs; else the first that is queued. A store holds all others that are queued.
+    """
+    first: Job | None = None
+    for job in jobs:
+        if job.status == "running":
+            return job
+        if first is None and job.status == "queued":
+            first = job
+    return first
+
+
 def _end(
     job: Job,
     status: Status,
@@ -437,6 +466,7 @@ def _end(
         cancelling=False,
         result=result,
         failure=failure,
+        held=False,
         version=job.version + 1,
     )
 

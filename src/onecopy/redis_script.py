@@ -7,11 +7,15 @@ from importlib.resources import files
 class Script:
     """A Lua file, in the folder `redis_scripts` of a package.
 
-    rings: `ringing.lua` goes before it, which both store and engine wake workers by.
+    rings: `ringing.lua` goes before it, which both store and engine wake workers by. after: the
+    name of another one of the package that goes before it.
     """
 
-    def __init__(self, package: str, name: str, *, rings: bool = False) -> None:
+    def __init__(
+        self, package: str, name: str, *, rings: bool = False, after: str | None = None
+    ) -> None:
         before = _text("onecopy", "ringing") if rings else ""
+        before += _text(package, after) if after else ""
         self.source: str = before + _text(package, name)
         self.digest: str = hashlib.sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 

@@ -31,6 +31,8 @@ def write_job(job: Job, path: str | None = None, *, largest_result: int | None =
         "finished_at": rfc3339(job.finished_at),
         "progress": job.progress,
     }
+    if job.ordering_key is not None:
+        before["ordering_key"] = job.ordering_key
     after: dict[str, object] = {"error": error_of(job) if job.status == "failed" else None}
     if path is not None:
         after["links"] = {"self": path, "result": f"{path}/result", "events": f"{path}/events"}

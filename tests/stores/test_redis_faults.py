@@ -259,7 +259,7 @@ def test_a_store_that_a_newer_onecopy_has_written(redis_server: Redis) -> None:
     url = f"{redis_server.url}?prefix={prefix}"
     run_open(RedisStore(RedisAddress.parse(url, "store")), lambda: asyncio.sleep(0))
     run_open(RedisStore(RedisAddress.parse(url, "store")), lambda: asyncio.sleep(0))
-    tell(redis_server, "SET", f"{{{prefix}}}format", "2")
+    tell(redis_server, "SET", f"{{{prefix}}}format", "99")
     store = RedisStore(RedisAddress.parse(url, "store"))
     with pytest.raises(Unavailable, match="written by a newer onecopy"):
         run_open(store, lambda: asyncio.sleep(0))

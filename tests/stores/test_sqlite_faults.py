@@ -289,8 +289,9 @@ def test_a_damaged_file(path: Path) -> None:
     run_open(store, accept_many)
     ask(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     with path.open("r+b") as file:
-        file.seek(3 * 4096)
-        file.write(b"\xff" * (path.stat().st_size - 3 * 4096))
+        behind_schema = 32 * 4096
+        file.seek(behind_schema)
+        file.write(b"\xff" * (path.stat().st_size - behind_schema))
 
     async def scenario() -> None:
         with pytest.raises(Unavailable, match="it is damaged: move it"):

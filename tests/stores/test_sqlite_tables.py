@@ -11,9 +11,10 @@ from msgspec.structs import asdict
 
 from onecopy.jobs import Event, Failure, Job, Lease, Progress
 from onecopy.stores import Filter
+from onecopy.stores.packing import pack_job, searched
 from onecopy.stores.sqlite import SQLiteStore
 from onecopy.stores.sqlite_schema import OURS
-from onecopy.stores.sqlite_tables import MIGRATIONS
+from onecopy.stores.sqlite_tables import MIGRATIONS, packed
 from onecopy.testing._stores.jobs import NOW, make_job, run_open
 
 JOBS = [
@@ -75,7 +76,8 @@ def write_version_3(path: Path) -> None:
 
 def columns_of(job: Job) -> dict[str, Any]:
     row = asdict(job)
-    del row["arguments"]
+    for name in ("arguments", "ordering_key", "held"):
+        del row[name]
     lease = row.pop("lease")
     if lease is not None:
         row |= {"token": lease.token, "worker": lease.worker, "lease_until": lease.until}
@@ -84,6 +86,22 @@ def columns_of(job: Job) -> dict[str, Any]:
     row["callbacks"] = json.dumps(job.callbacks) if job.callbacks else None
     row["remove_at"] = None if job.finished_at is None else job.finished_at + job.keep
     return row
+
+
+def write_version_5(path: Path) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.create_function("packed", -1, packed)
+        connection.executescript("".join(MIGRATIONS[:5]))
+        connection.execute(f"PRAGMA application_id = {OURS}")
+        connection.execute("PRAGMA user_version = 5")
+        for job in JOBS[1:]:
+            row = (job.id, job.task, job.queue, job.priority, job.created_at, *searched(job))
+            connection.execute(
+                "INSERT INTO jobs (id, task, queue, priority, created_at, status, due_at, "
+                "expires_at, worker, lease_until, remove_at, job) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*row, pack_job(job)),
+            )
 
 
 @pytest.fixture
@@ -109,5 +127,18 @@ def test_events_that_were_json(store: SQLiteStore) -> None:
     async def scenario() -> None:
         accepted = Event("running", 0, NOW, "accepted", {"task": "resize"})
         assert await store.events({"running": -1}) == [accepted]
+
+    run_open(store, scenario)
+
+
+def test_jobs_from_before_there_were_ordering_keys(tmp_path: Path) -> None:
+    write_version_5(tmp_path / "jobs.db")
+    store = SQLiteStore(tmp_path / "jobs.db")
+
+    async def scenario() -> None:
+        assert await store.find(Filter()) == JOBS[:0:-1]
+        await store.accept([make_job(id=name, ordering_key="k") for name in "ab"])
+        (claimed,) = await store.claim("w", ["default"], now=NOW, until=NOW + 9, limit=9)
+        assert claimed.id == "a"
 
     run_open(store, scenario)

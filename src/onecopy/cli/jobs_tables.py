@@ -138,6 +138,9 @@ def _facts(job: Job) -> Iterator[tuple[str, str]]:
     yield "task", printable(job.task)
     yield "queue", printable(job.queue) + (f", priority {job.priority}" if job.priority else "")
     yield "status", _status(job)
+    if job.ordering_key is not None:
+        behind = ", held behind another job" if job.held else ""
+        yield "ordering key", printable(job.ordering_key) + behind
     yield "attempt", f"{job.attempt} of {job.max_attempts}"
     yield "accepted", local(job.created_at)
     if job.status == "queued" and job.due_at > job.created_at:
@@ -224,6 +227,8 @@ def job_as_json(job: Job) -> dict[str, object]:
         "progress": None if job.progress is None else asdict(job.progress),
         "error": None if job.failure is None else asdict(job.failure),
         "idempotency_key": job.idempotency_key,
+        "ordering_key": job.ordering_key,
+        "held": job.held,
     }
 
 

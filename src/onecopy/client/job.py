@@ -34,6 +34,7 @@ class JobInfo(TypedDict):
     started_at: str | None
     finished_at: str | None
     progress: dict[str, Any] | None
+    ordering_key: NotRequired[str]
     result: NotRequired[Any]
     error: dict[str, str] | None
     links: dict[str, str]

@@ -80,8 +80,10 @@ class KafkaEngine:
                 **cloud_events.headers(job, PREFIX),
                 "content-type": cloud_events.CONTENT_TYPE,
             }
+            if job.ordering_key is not None:
+                headers[f"{PREFIX}partitionkey"] = job.ordering_key
             topic = self._address.topic_of(job.queue)
-            self._publisher.put(topic, job.id, cloud_events.data(job), headers)
+            self._publisher.put(topic, job.ordering_key or job.id, cloud_events.data(job), headers)
 
     async def wait_for_ring(
         self, queues: Sequence[str], seconds: float, *, limit: int = 1

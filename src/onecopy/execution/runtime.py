@@ -1,8 +1,9 @@
 """Store and engine of one process and event loop: accept jobs, look them up, follow them."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 
 from onecopy.engines import Engine
 from onecopy.execution.calls import Caller
@@ -12,7 +13,7 @@ from onecopy.execution.hub import Hub
 from onecopy.execution.ports import Call
 from onecopy.execution.queue_times import QueueTimes
 from onecopy.jobs import Cancel, Change, Event, Job, NotAllowed
-from onecopy.stores import RING_SOON, Store, change_one, joinable
+from onecopy.stores import RING_SOON, Store, Unavailable, change_one, joinable
 
 
 class Runtime:
@@ -67,7 +68,7 @@ class Runtime:
         accepted = await self.store.accept(jobs, max_queued=max_queued)
         new = zip(jobs, accepted, strict=True)
         if not self._store_rings:
-            await self._ring_for(job for asked, job in new if job.id == asked.id)
+            await self._ring_for([job for asked, job in new if job.id == asked.id])
         return accepted
 
     async def accept_in(
@@ -107,10 +108,19 @@ class Runtime:
             await self.engine.tell([job.id for job in jobs])
         if self.on_deliveries is not None and any(job.callbacks and job.final for job in jobs):
             self.on_deliveries()
-        await self._ring_for(job for job in jobs if job.status == "queued")
+        ended = (job for job in jobs if job.final and job.order is not None)
+        await self._ring_for((*(job for job in jobs if job.status == "queued"), *ended))
 
-    async def _ring_for(self, jobs: Iterable[Job]) -> None:
-        """Wake workers for what is queued and due, or nearly: they see to the rest."""
+    async def _ring_for(self, jobs: Collection[Job]) -> None:
+        """Wake workers for what is queued and due, or nearly: they see to the rest.
+
+        Of an order it is for the one whose turn it is now.
+        """
+        orders = {job.order for job in jobs if job.order is not None}
+        jobs = [job for job in jobs if job.order is None]
+        if orders:
+            with contextlib.suppress(Unavailable):
+                jobs += await self.store.in_turn([*orders])
         soon = time.time() + RING_SOON
         due = [job for job in jobs if job.due_at <= soon]
         if due:

@@ -23,6 +23,7 @@
  * @property {string | null} started_at
  * @property {string | null} finished_at
  * @property {Progress | null} progress
+ * @property {string} [ordering_key] where it has one
  * @property {any} [result] once succeeded
  * @property {JobError | null} error
  * @property {{ self: string, result: string, events: string }} links

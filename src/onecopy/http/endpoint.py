@@ -65,11 +65,10 @@ async def _accept(asked: Asked, task: Task[..., Any]) -> Job:
     body = await read_body(asked)
     try:
         arguments = task.signature.normalise(body)
-    except ArgumentsInvalid as error:
-        raise _faulty(error, body) from None
-    try:
         sender = (task.options(**sending) if sending else task).sender
         [job] = await sender.accept([sender.job(arguments)])
+    except ArgumentsInvalid as error:
+        raise _faulty(error, body) from None
     except (CallbackRefused, WebhooksNotInstalled) as error:
         raise refusal(error) from None
     except IdempotencyMismatch as error:

@@ -81,6 +81,10 @@ _JOB_SCHEMA: Final = _object(
                 {"type": "null"},
             ]
         },
+        "ordering_key": {
+            "type": "string",
+            "description": "Where it has one: jobs of one key run one at a time, in their order.",
+        },
         "result": {"description": "Once succeeded: what the task returned."},
         "error": {"anyOf": [_ERROR, {"type": "null"}]},
         "links": _object({name: {"type": "string"} for name in ("self", "result", "events")}),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from onecopy.deliveries import Delivery, Try
-from onecopy.jobs import Change, Event, Job, NotAllowed, Status
+from onecopy.jobs import Change, Event, Job, NotAllowed, Order, Status
 from onecopy.stores.deliveries import Deliveries
 
 RING_SOON: Final = 1.0
@@ -63,7 +63,7 @@ class Stats:
 
     counts: jobs by status, those above zero. wait, run: mean seconds from due to begun, and from
         begun to final, of the jobs that ended (`spans`) and are still kept; None without one.
-    oldest: when the first queued job is due, or was; None without one.
+    oldest: when the first queued job that is not held is due, or was; None without one.
     """
 
     queue: str
@@ -92,6 +92,11 @@ class Store(Protocol):
 
     An open store that is forked is open in the child too. A call that is cancelled may have
     happened: `running` tells what a worker has.
+
+    Jobs of one queue and ordering key run one at a time, in the order of their acceptance: of each
+    such order `jobs.in_turn` is the only one that is not held. Which one that is, is settled in one
+    step with whatever accepts, ends or requeues a job of it. A held job is queued, and nothing that
+    is asked for what is next finds it: neither `claim` nor `due` nor `next_due`.
     """
 
     @property
@@ -112,6 +117,7 @@ class Store(Protocol):
 
         The answer is in the order of `jobs`. A key is of one task, and kept as long as its job. A
         job that is on record already (its id) is not recorded again: accepting can be repeated.
+        Whether a job is held is not part of the answer: `in_turn` tells.
 
         Raises QueueFull, IdempotencyConflict, Unavailable.
         """
@@ -141,8 +147,13 @@ class Store(Protocol):
         """Apply changes to jobs, in this order, and answer each by the job after it.
 
         One that is refused is answered by its error and hinders no other: KeyError for an unknown
-        job, NotAllowed as `jobs.apply` raises it. `change_one` applies one, and raises.
+        job, NotAllowed as `jobs.apply` raises it. `change_one` applies one, and raises. Whether a
+        job is held is not part of the answer: `in_turn` tells.
         """
+        ...
+
+    async def in_turn(self, orders: Sequence[Order]) -> list[Job]:
+        """Return the queued jobs whose turn it is in these orders: one of each at most."""
         ...
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:

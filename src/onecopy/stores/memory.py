@@ -15,11 +15,13 @@ from onecopy.jobs import (
     Job,
     Lease,
     NotAllowed,
+    Order,
     Status,
     accepted,
     apply,
     describe,
     expired,
+    in_turn,
     new_token,
 )
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Record, Stats, spans
@@ -60,6 +62,7 @@ class MemoryStore:
             for job in new.values():
                 self._jobs[job.id] = job
                 self._events[job.id] = [accepted(job)]
+            self._settle(new.values())
             return answer
 
     def _on_record(self, job: Job, new: dict[str, Job]) -> Job | None:
@@ -78,6 +81,16 @@ class MemoryStore:
             if queued + sum(job.queue == queue for job in new) > max_queued:
                 raise QueueFull(f"the queue {queue!r} has its bound of {max_queued} jobs")
 
+    def _settle(self, jobs: Iterable[Job]) -> None:
+        """Hold all of an order but the one whose turn it is."""
+        for order in {job.order for job in jobs} - {None}:
+            its = self._where(lambda job, order=order: job.order == order and not job.final)
+            turn = in_turn(its)
+            for job in its:
+                held = job.status == "queued" and job is not turn
+                if job.held != held:
+                    self._jobs[job.id] = replace(job, held=held)
+
     def _change(self, before: Job, change: Change, now: float) -> Job:
         after = apply(before, change, now)
         if after is not before:
@@ -85,6 +98,7 @@ class MemoryStore:
             self._events[after.id].append(describe(before, change, after, now))
             if after.callbacks and after.final:
                 self._deliveries.record(after, now)
+            self._settle([after])
         return after
 
     async def put_jobs(self, records: Sequence[Record]) -> int:
@@ -96,6 +110,7 @@ class MemoryStore:
                 if known is None or known.version < job.version:
                     self._jobs[job.id], self._events[job.id] = job, [*events]
                     put += 1
+            self._settle(record.job for record in records)
         return put
 
     async def put_deliveries(self, records: Sequence[tuple[Delivery, Sequence[Try]]]) -> int:
@@ -131,6 +146,13 @@ class MemoryStore:
                 except (KeyError, NotAllowed) as error:
                     answers.append(error)
         return answers
+
+    async def in_turn(self, orders: Sequence[Order]) -> list[Job]:
+        """Return the queued jobs whose turn it is in these orders."""
+        with self._lock:
+            return self._where(
+                lambda job: job.order in orders and job.status == "queued" and not job.held
+            )
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""
@@ -232,7 +254,12 @@ class MemoryStore:
 
     def _queued(self, queues: Collection[str], without: Collection[str]) -> list[Job]:
         return self._where(
-            lambda job: job.status == "queued" and job.queue in queues and job.task not in without
+            lambda job: (
+                job.status == "queued"
+                and not job.held
+                and job.queue in queues
+                and job.task not in without
+            )
         )
 
     def _where(self, condition: Callable[[Job], bool]) -> list[Job]:
@@ -241,6 +268,7 @@ class MemoryStore:
 
 def _figures(queue: str, task: str, jobs: Sequence[Job]) -> Stats:
     times = [each for job in jobs if (each := spans(job)) is not None]
+    next_ones = [job for job in jobs if job.status == "queued" and not job.held]
     counts: dict[Status, int] = {}
     for job in jobs:
         counts[job.status] = counts.get(job.status, 0) + 1
@@ -250,5 +278,5 @@ def _figures(queue: str, task: str, jobs: Sequence[Job]) -> Stats:
         counts=counts,
         wait=fmean(wait for wait, _ in times) if times else None,
         run=fmean(run for _, run in times) if times else None,
-        oldest=min((job.due_at for job in jobs if job.status == "queued"), default=None),
+        oldest=min((job.due_at for job in next_ones), default=None),
     )

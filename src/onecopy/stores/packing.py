@@ -5,12 +5,13 @@ holds what UTF-8 cannot (an exception's, with a lone surrogate), JSON in ASCII.
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import convert, msgpack, to_builtins
 from msgspec.structs import replace
 
-from onecopy.jobs import Job
+from onecopy.jobs import Job, Status
 
 type Packed = bytes | str
 
@@ -52,10 +53,26 @@ def without_long_texts(job: Job) -> Job:
 
 
 def searched(job: Job) -> tuple[Any, ...]:
-    """Return what `SEARCHED` names; `remove_at` is None until a job is final."""
+    """Return what `SEARCHED` names; `remove_at` is None until a job is final.
+
+    The status of a held job is `held`: so it is among none of those that are queued.
+    """
+    status = "held" if job.held else job.status
     worker, until = (None, None) if job.lease is None else (job.lease.worker, job.lease.until)
     remove_at = None if job.finished_at is None else job.finished_at + job.keep
-    return job.status, job.due_at, job.expires_at, worker, until, remove_at
+    return status, job.due_at, job.expires_at, worker, until, remove_at
+
+
+def with_held(job: Job, status: str) -> Job:
+    """Return a job as its searched status says: whose turn it is is written only there."""
+    if job.held == (status == "held"):
+        return job
+    return replace(job, held=status == "held")
+
+
+def statuses_in_rows(statuses: Sequence[Status]) -> list[str]:
+    """Return the searched statuses of jobs that have one of these."""
+    return [*statuses, *(["held"] if "queued" in statuses else [])]
 
 
 def pack_data(data: dict[str, Any]) -> Packed:

@@ -10,6 +10,7 @@ postgres_rows.py         jobs and events as rows
 postgres_accept.py       accepting: one statement
 postgres_joining.py      accepting in a transaction of the user's own
 postgres_import.py       what another store has, put in
+postgres_orders.py       whose turn it is, of the jobs of an ordering key
 postgres_claims.py       which jobs are to be claimed next: one statement
 postgres_queries.py      what else is asked of the tables
 postgres_figures.py      counts and times, kept with each change
@@ -23,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from onecopy.deliveries import Delivery, Try
-from onecopy.jobs import Change, Event, Job, NotAllowed
+from onecopy.jobs import Change, Event, Job, NotAllowed, Order
 from onecopy.postgres_address import PostgresAddress
 from onecopy.stores import postgres_accept as accepting
 from onecopy.stores import postgres_import as importing
@@ -36,6 +37,7 @@ from onecopy.stores.postgres_deliveries import PostgresDeliveries
 from onecopy.stores.postgres_durability import concerns
 from onecopy.stores.postgres_figures import fold, stats
 from onecopy.stores.postgres_groups import Groups
+from onecopy.stores.postgres_orders import in_turn, orders_of, settle_noted, settled
 from onecopy.stores.postgres_rows import events
 from onecopy.stores.postgres_schema import prepare
 
@@ -77,9 +79,13 @@ class PostgresStore:
     async def accept(self, jobs: Sequence[Job], *, max_queued: int | None = None) -> list[Job]:
         """Record jobs, all or none."""
         wish = accepting.Wish(jobs, max_queued)
-        if accepting.is_simple(wish):
-            return await self._here().accepts.ask(wish)
-        return await self._database.write(lambda link: accepting.accept(link, wish))
+        orders = orders_of(jobs)
+        if not accepting.is_simple(wish):
+            return await self._database.write(
+                lambda link: settled(link, orders, lambda link: accepting.accept(link, wish))
+            )
+        here = self._here()
+        return await (here.ordered if orders else here.accepts).ask(wish)
 
     async def accept_in(
         self, connection: object, jobs: Sequence[Job], *, max_queued: int | None = None
@@ -124,6 +130,10 @@ class PostgresStore:
         """Apply changes, in this order."""
         return await self._here().changes.ask((changes, now)) if changes else []
 
+    async def in_turn(self, orders: Sequence[Order]) -> list[Job]:
+        """Return the queued jobs whose turn it is in these orders."""
+        return await self._database.read(lambda link: in_turn(link, orders))
+
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""
         which = "WHERE id = ANY(%b::text[])"
@@ -148,7 +158,11 @@ class PostgresStore:
 
     async def next_due(self, queues: Sequence[str], *, without: Sequence[str] = ()) -> float | None:
         """Return when the next queued job is due, or was; None if none."""
-        return await self._database.read(lambda link: next_due(link, queues, without))
+        while True:
+            at, unsettled = await self._database.read(lambda link: next_due(link, queues, without))
+            if not unsettled:
+                return at
+            await self._database.write(settle_noted)
 
     async def due(
         self, queues: Sequence[str], *, now: float, limit: int = 1, without: Sequence[str] = ()
@@ -178,6 +192,7 @@ class PostgresStore:
         """Delete final jobs that have been kept long enough: a few at a time, others in between."""
         which = "WHERE remove_at <= %b::float8 ORDER BY remove_at LIMIT %b::bigint"
         await self._database.write(fold)
+        await self._database.write(settle_noted)
         pruned = 0
         while pruned < limit:
             step = min(_PRUNED_AT_ONCE, limit - pruned)
@@ -213,10 +228,18 @@ class _OfLoop:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.accepts = Groups[accepting.Wish, list[Job]](self._accept, at_once=2)
+        self.ordered = Groups[accepting.Wish, list[Job]](self._accept_ordered, at_once=1)
         self.changes = Groups[_Changes, list[queries.Answer]](self._change, at_once=1)
 
     async def _accept(self, wishes: Sequence[accepting.Wish]) -> Sequence[_Granted]:
         return await self._database.read(lambda link: accepting.accept_simple(link, wishes))
 
+    async def _accept_ordered(self, wishes: Sequence[accepting.Wish]) -> Sequence[_Granted]:
+        orders = orders_of(job for wish in wishes for job in wish.jobs)
+        return await self._database.write(
+            lambda link: settled(link, orders, lambda link: accepting.accept_simple(link, wishes))
+        )
+
     async def _change(self, groups: Sequence[_Changes]) -> list[list[queries.Answer]]:
-        return await self._database.write(lambda link: queries.change(link, groups))
+        orders: set[Order] = set()
+        return await self._database.write(lambda link: queries.change(link, groups, orders))

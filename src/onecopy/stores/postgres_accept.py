@@ -14,18 +14,18 @@ _INSERT: Final = """
 WITH given AS (
   SELECT * FROM unnest(
     %b::text[], %b::text[], %b::text[], %b::bigint[], %b::float8[], %b::text[], %b::text[],
-    %b::float8[], %b::float8[], %b::bytea[], %b::bytea[], %b::integer[], %b::bytea[]
+    %b::text[], %b::float8[], %b::float8[], %b::bytea[], %b::bytea[], %b::integer[], %b::bytea[]
   ) WITH ORDINALITY AS given (
-    id, task, queue, priority, created_at, idempotency_key, status, due_at, expires_at, job,
-    arguments, number, data, place
+    id, task, queue, priority, created_at, idempotency_key, ordering_key, status, due_at,
+    expires_at, job, arguments, number, data, place
   )
 ), new AS (
   INSERT INTO jobs (
-    id, task, queue, priority, created_at, idempotency_key, status, due_at, expires_at, job,
-    arguments
+    id, task, queue, priority, created_at, idempotency_key, ordering_key, status, due_at,
+    expires_at, job, arguments
   ) SELECT
-    id, task, queue, priority, created_at, idempotency_key, status, due_at, expires_at, job,
-    arguments
+    id, task, queue, priority, created_at, idempotency_key, ordering_key, status, due_at,
+    expires_at, job, arguments
   FROM given ORDER BY place ON CONFLICT DO NOTHING RETURNING seq, id, queue, task
 ), told AS (
   INSERT INTO events (job, number, at, kind, data)

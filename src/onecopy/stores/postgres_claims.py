@@ -87,13 +87,14 @@ _AHEAD: Final = 32
 """How many jobs of a task others may be claiming at this moment."""
 
 _FIRST_DUE: Final = f"SELECT min(due_at) FROM jobs WHERE {_OF_LEVEL}"
+_NOTED: Final = "(SELECT min(seq) FROM unsettled) IS NOT NULL"
 _NEXT: Final = f"""
 WITH RECURSIVE {_QUEUES}, {_LEVELS}
-SELECT min(({_FIRST_DUE})) FROM levels AS level WHERE priority IS NOT NULL
+SELECT min(({_FIRST_DUE})), {_NOTED} FROM levels AS level WHERE priority IS NOT NULL
 """
 _NEXT_WITHOUT: Final = f"""
 WITH RECURSIVE {_QUEUES}, {_TASKS}
-SELECT min(({_FIRST_DUE} AND jobs.task = level.task)) FROM levels AS level
+SELECT min(({_FIRST_DUE} AND jobs.task = level.task)), {_NOTED} FROM levels AS level
 WHERE priority IS NOT NULL
 """
 OLDEST: Final = """
@@ -138,10 +139,15 @@ async def look(
     return await link.rows(_CLAIM.replace(_LOCK, _KEEP_ORDER), [*queues], now, now, limit, limit)
 
 
-async def next_due(link: Link, queues: Sequence[str], without: Sequence[str]) -> float | None:
-    """Return when the first queued job of some queues is due, `without` some tasks'."""
+async def next_due(
+    link: Link, queues: Sequence[str], without: Sequence[str]
+) -> tuple[float | None, bool]:
+    """Return when the first queued job of some queues is due, `without` some tasks'.
+
+    And whether there are orders to settle before that is certain.
+    """
     if without:
-        ((at,),) = await link.rows(_NEXT_WITHOUT, [*queues], [*without])
+        (row,) = await link.rows(_NEXT_WITHOUT, [*queues], [*without])
     else:
-        ((at,),) = await link.rows(_NEXT, [*queues])
-    return at
+        (row,) = await link.rows(_NEXT, [*queues])
+    return row[0], row[1]

@@ -13,6 +13,8 @@ from onecopy.stores.figures import Sums
 from onecopy.stores.postgres_accept import insert as insert_jobs
 from onecopy.stores.postgres_database import Link
 from onecopy.stores.postgres_deliveries import delete, insert, lock, record_try
+from onecopy.stores.postgres_orders import lock as lock_orders
+from onecopy.stores.postgres_orders import orders_of, settle
 from onecopy.stores.postgres_rows import SELECT, job_of, put_events, update
 
 _LOCK: Final = f"{SELECT} WHERE id = ANY(%b::text[]) ORDER BY id FOR UPDATE"
@@ -20,6 +22,8 @@ _LOCK: Final = f"{SELECT} WHERE id = ANY(%b::text[]) ORDER BY id FOR UPDATE"
 
 async def put_jobs(link: Link, records: Sequence[Record]) -> int:
     """Record jobs, or bring those on record that have a lower version to where they are."""
+    orders = orders_of(record.job for record in records)
+    await lock_orders(link, orders)
     ids = [record.job.id for record in records]
     known = {job_of(row).id for row in await link.lock(_LOCK, ids)}
     await _insert_new([record.job for record in records if record.job.id not in known], link)
@@ -38,6 +42,7 @@ async def put_jobs(link: Link, records: Sequence[Record]) -> int:
         await put_events(
             link, [(before[job.id][0], event) for job, events in newer for event in events]
         )
+        await settle(link, orders)
         await figures.add(link, sums)
     return len(newer)
 

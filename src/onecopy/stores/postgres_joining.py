@@ -20,6 +20,7 @@ from onecopy.postgres_address import PostgresAddress
 from onecopy.stores.base import CannotJoin
 from onecopy.stores.postgres_accept import Wish, accept
 from onecopy.stores.postgres_database import Again, Asking, Row
+from onecopy.stores.postgres_orders import note, orders_of
 
 type _Connection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
@@ -61,7 +62,7 @@ def _qualified(query: str, schema: str) -> bytes:
 
     And have figures go to a slot of its backend's own: the transaction may be long.
     """
-    tables = r"\b(FROM|INTO|JOIN) (jobs|events|figures)\b"
+    tables = r"\b(FROM|INTO|JOIN) (jobs|events|figures|unsettled)\b"
     query = query.replace("mod(pg_backend_pid(), 64)", "-pg_backend_pid()")
     return re.sub(tables, rf"\1 {schema}.\2", query).encode()
 
@@ -95,6 +96,7 @@ async def _accept(
                 raise
     else:
         raise AssertionError("the last try returns or raises")
+    await note(asking, orders_of(accepted))
     soon = time.time() + _SOON
     queues = {job.queue for job in jobs if job.due_at <= soon}
     if queues:  # Workers hear of it when it is committed.

@@ -3,13 +3,26 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from onecopy.jobs import Change, Claim, Event, Job, Lease, NotAllowed, apply, describe, new_token
+from onecopy.jobs import (
+    Change,
+    Claim,
+    Event,
+    Job,
+    Lease,
+    NotAllowed,
+    Order,
+    apply,
+    describe,
+    new_token,
+)
 from onecopy.stores import postgres_figures as figures
 from onecopy.stores.base import Filter
 from onecopy.stores.figures import Sums
+from onecopy.stores.packing import statuses_in_rows
 from onecopy.stores.postgres_claims import due, look
-from onecopy.stores.postgres_database import Link
+from onecopy.stores.postgres_database import Again, Link
 from onecopy.stores.postgres_deliveries import forget, note
+from onecopy.stores.postgres_orders import lock, settle, try_lock
 from onecopy.stores.postgres_rows import SELECT, job_of, record, update
 
 type Answer = Job | KeyError | NotAllowed
@@ -40,6 +53,8 @@ class Changes:
         self._events: list[tuple[int, Event]] = []
         self._ended: list[Job] = []
         self._sums = Sums()
+        self.orders: set[Order] = set()
+        """Those in which it may be another one's turn now."""
 
     def change(self, job: str, change: Change, now: float) -> Answer:
         """Apply a change to a job; what is refused is answered."""
@@ -58,6 +73,8 @@ class Changes:
             self._jobs[seq] = self._changed[seq] = after
             self._events.append((seq, describe(before, change, after, now)))
             self._sums.replace(before, after)
+            if after.order is not None and before.status != after.status != "running":
+                self.orders.add(after.order)
             if after.callbacks and after.final:
                 self._ended.append(after)
         return after
@@ -68,19 +85,31 @@ class Changes:
             return
         await update(link, self._changed)
         await record(link, self._events)
+        await settle(link, self.orders)
         if self._ended:
             await note(link, self._ended)
         await figures.add(link, self._sums)
 
 
 async def change(
-    link: Link, groups: Sequence[tuple[Sequence[tuple[str, Change]], float]]
+    link: Link,
+    groups: Sequence[tuple[Sequence[tuple[str, Change]], float]],
+    orders: set[Order],
 ) -> list[list[Answer]]:
-    """Apply changes, each group at its time."""
+    """Apply changes, each group at its time.
+
+    orders: those to lock first. Raises Again, with more in them, if one was not among them that
+    somebody else is about to settle.
+    """
+    await lock(link, orders)
     ids = {job for changes, _ in groups for job, _ in changes}
     rows = await link.lock(_LOCK, [*ids])
     written = Changes({row[0]: job_of(row) for row in rows})
     answers = [[written.change(*each, now) for each in changes] for changes, now in groups]
+    others = written.orders - orders
+    if not await try_lock(link, others):
+        orders |= others
+        raise Again("somebody else changes jobs of the same ordering key")
     await written.write(link)
     return answers
 
@@ -124,10 +153,13 @@ async def overdue(link: Link, now: float, limit: int) -> list[Job]:
         "LIMIT %b::bigint"
     )
     found = await select(link, lost, now, limit)
-    late = (
-        "WHERE status = 'queued' AND expires_at <= %b::float8 ORDER BY expires_at LIMIT %b::bigint"
-    )
-    return found + await select(link, late, now, limit - len(found))
+    for status in ("queued", "held"):
+        late = (
+            f"WHERE status = '{status}' AND expires_at <= %b::float8 "
+            "ORDER BY expires_at LIMIT %b::bigint"
+        )
+        found += await select(link, late, now, limit - len(found))
+    return found
 
 
 async def would_claim(
@@ -162,7 +194,7 @@ async def find(link: Link, which: Filter) -> list[Job]:
             conditions.append(condition)
             values.append(value)
 
-    hold("status = ANY(%b::text[])", [*which.statuses] or None)
+    hold("status = ANY(%b::text[])", statuses_in_rows(which.statuses) or None)
     hold("task = %b::text", which.task)
     hold("queue = %b::text", which.queue)
     hold("created_at > %b::float8", which.created_after)

@@ -15,11 +15,12 @@ from onecopy.stores.packing import (
     searched,
     unpack_data,
     unpack_job,
+    with_held,
     without_long_texts,
 )
 from onecopy.stores.postgres_database import Link, Row
 
-COLUMNS: Final = "jobs.seq, jobs.job, jobs.lease_until, jobs.arguments, jobs.result"
+COLUMNS: Final = "jobs.seq, jobs.job, jobs.lease_until, jobs.arguments, jobs.result, jobs.status"
 """Of a row for `job_of`."""
 SELECT: Final = f"SELECT {COLUMNS} FROM jobs "
 """Rows for `job_of`; what follows says which."""
@@ -63,8 +64,8 @@ def as_packed(value: bytes) -> Packed:
 
 def job_of(row: Row) -> Job:
     """Return the job in a row of `SELECT`."""
-    _, packed, until, arguments, result = row
-    job = unpack_job(as_packed(packed))
+    _, packed, until, arguments, result, status = row
+    job = with_held(unpack_job(as_packed(packed)), status)
     if arguments is not None:
         job = replace(job, arguments=_text(arguments))
     if result is not None and job.result == "":
@@ -85,9 +86,14 @@ def _long(text: str | None) -> bytes | None:
 
 
 def new_row(job: Job) -> Row:
-    """Return what there is to record of a new job, with its first event."""
-    fixed = (job.id, job.task, job.queue, job.priority, job.created_at, job.idempotency_key)
-    values = (job.status, job.due_at, job.expires_at, _packed(job), _long(job.arguments))
+    """Return what there is to record of a new job, with its first event.
+
+    One of an order is held until that is settled.
+    """
+    keys = (job.idempotency_key, job.ordering_key)
+    fixed = (job.id, job.task, job.queue, job.priority, job.created_at, *keys)
+    status = job.status if job.order is None else "held"
+    values = (status, job.due_at, job.expires_at, _packed(job), _long(job.arguments))
     return *fixed, *values, job.version, as_bytes(pack_data(accepted(job).data))
 
 

@@ -83,7 +83,23 @@ CREATE INDEX deliveries_of_job ON deliveries (job);
 CREATE INDEX deliveries_to_remove ON deliveries (remove_at) WHERE remove_at IS NOT NULL;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+_ORDERING: Final = """
+-- Jobs of one queue and ordering key run in their order: all that wait for their turn have the
+-- status 'held', which no index of queued jobs has.
+ALTER TABLE jobs ADD COLUMN ordering_key text COLLATE "C";
+CREATE INDEX jobs_in_order ON jobs (queue, ordering_key, status, seq)
+  WHERE ordering_key IS NOT NULL;
+CREATE INDEX held_to_expire ON jobs (expires_at)
+  WHERE status = 'held' AND expires_at IS NOT NULL;
+-- Orders that got jobs in transactions of users: whose turn it is has to be looked at.
+CREATE TABLE unsettled (
+  seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  queue text COLLATE "C" NOT NULL,
+  ordering_key text COLLATE "C" NOT NULL
+);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _ORDERING)
 """What makes each version of the schema out of the one before: the first of an empty one.
 
 A new field of `Job` is a new version too, if only of an empty text: an older onecopy, which would

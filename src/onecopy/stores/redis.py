@@ -22,7 +22,7 @@ from itertools import batched
 from typing import Final, Literal
 
 from onecopy.deliveries import Delivery, Try
-from onecopy.jobs import Change, Event, Job, Lease, NotAllowed, new_token
+from onecopy.jobs import Change, Event, Job, Lease, NotAllowed, Order, new_token
 from onecopy.redis_address import RedisAddress
 from onecopy.stores import redis_durability, redis_jobs
 from onecopy.stores.base import Filter, Record, Stats, Unavailable
@@ -158,6 +158,10 @@ class RedisStore:
     ) -> list[Job | KeyError | NotAllowed]:
         """Apply changes, in this order."""
         return await self._run(lambda: self._changes.program(changes, now))
+
+    async def in_turn(self, orders: Sequence[Order]) -> list[Job]:
+        """Return the queued jobs whose turn it is in these orders."""
+        return await self._run(lambda: self._jobs.in_turn(orders))
 
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""

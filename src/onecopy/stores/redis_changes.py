@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from onecopy import redis_news
 from onecopy.deliveries import of
 from onecopy.jobs import Change, Event, Job, NotAllowed, apply, describe
@@ -21,7 +23,7 @@ from onecopy.stores.redis_link import Request
 from onecopy.stores.redis_programs import Program
 from onecopy.stores.redis_records import Record, long_text, pack, pack_event, read
 
-COMMIT: Final = Script("onecopy.stores", "commit")
+COMMIT: Final = Script("onecopy.stores", "commit", after="orders")
 _REMEMBERED: Final = 1000
 
 type Answer = Job | KeyError | NotAllowed
@@ -75,7 +77,8 @@ class _Plan:
 
     def is_on_record(self, task: "_Task", record: Record) -> bool:
         """Whether these very changes were written, though no answer came."""
-        return self.after == record.job and self.changes == [change for _, change in task.changes]
+        after = replace(self.after, held=record.job.held)
+        return after == record.job and self.changes == [change for _, change in task.changes]
 
 
 class Changes:

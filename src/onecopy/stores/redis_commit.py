@@ -31,6 +31,7 @@ class Commit:
         self._conditions: list[Condition] = []
         self._steps: list[Command] = []
         self._counts: list[Command] = []
+        self._orders: list[str] = []
         self._heads: dict[tuple[str, str, str], str | None] = {}
 
     def require(self, answer: Value | bool, *command: Value) -> None:
@@ -53,6 +54,11 @@ class Commit:
         """
         self._heads[zset, parent, member] = score
 
+    def settle(self, order: str) -> None:
+        """Hold all queued jobs of an order but the one whose turn it is, after all else."""
+        if order not in self._orders:
+            self._orders.append(order)
+
     def remark(
         self, old: Mapping[tuple[str, str], str], new: Mapping[tuple[str, str], str]
     ) -> None:
@@ -66,4 +72,4 @@ class Commit:
     def packed(self) -> bytes:
         """Return what the script is given."""
         heads = [[*head, score or False] for head, score in self._heads.items()]
-        return _encode([self._conditions, self._steps, self._counts, heads])
+        return _encode([self._conditions, self._steps, self._counts, heads, self._orders])

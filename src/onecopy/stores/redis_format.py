@@ -5,7 +5,7 @@ from typing import Final
 from onecopy.stores.base import Unavailable
 from onecopy.stores.redis_programs import Program
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Grows when a version before this one would misread what is written."""
 
 
@@ -13,8 +13,8 @@ def must_be_known(tag: str, name: str) -> Program[None]:
     """Note the form of a new store. Raises Unavailable if a newer onecopy has written it."""
     key = f"{tag}format"
     (known,) = yield [("GET", key)]
-    if known is None:
-        yield [("SET", key, FORMAT, "NX")]
+    if known is None or int(known) < FORMAT:
+        yield [("SET", key, FORMAT)]
     elif int(known) > FORMAT:
         raise Unavailable(
             f"the store {name} was written by a newer onecopy (format {int(known)}, this one knows "

@@ -6,7 +6,7 @@ from typing import Any, Final, cast
 
 from msgspec import msgpack
 
-from onecopy.jobs import Event, Job, Lease, accepted, expired
+from onecopy.jobs import Event, Job, Lease, Order, accepted, expired
 from onecopy.redis_script import Script
 from onecopy.stores.base import RING_SOON, Filter, IdempotencyConflict, QueueFull, Stats
 from onecopy.stores.figures import SUMS, stats_of
@@ -15,7 +15,16 @@ from onecopy.stores.redis_changes import COMMIT
 from onecopy.stores.redis_commit import Commit, as_text
 from onecopy.stores.redis_delivery_records import FIELDS, DeliveryKeys, erase
 from onecopy.stores.redis_delivery_records import read as read_delivery
-from onecopy.stores.redis_keys import RECORD, Keys, figure, idempotency, lane_name, name, unname
+from onecopy.stores.redis_keys import (
+    RECORD,
+    Keys,
+    figure,
+    idempotency,
+    lane_name,
+    name,
+    order_name,
+    unname,
+)
 from onecopy.stores.redis_link import Request
 from onecopy.stores.redis_programs import Program
 from onecopy.stores.redis_records import (
@@ -27,7 +36,7 @@ from onecopy.stores.redis_records import (
     unpack_event,
 )
 
-ACCEPT: Final = Script("onecopy.stores", "accept", rings=True)
+ACCEPT: Final = Script("onecopy.stores", "accept", rings=True, after="orders")
 CLAIM: Final = Script("onecopy.stores", "claim")
 EXTEND: Final = Script("onecopy.stores", "extend")
 EVENTS: Final = Script("onecopy.stores", "events")
@@ -84,6 +93,15 @@ class Jobs:
         words = (repr(now), "", "", _first(queues, limit, without, None))
         (found,) = yield [CLAIM.call(self._keys.tag, self._keys.tag, *words)]
         return [record.job for record in _records(found)]
+
+    def in_turn(self, orders: Sequence[Order]) -> Program[list[Job]]:
+        """Return the queued jobs whose turn it is."""
+        if not orders:
+            return []
+        (ids,) = yield [("HMGET", self._keys.turns, *map(order_name, orders))]
+        records = yield from self.get([each.decode() for each in ids if each is not None])
+        jobs = [record.job for record in records]
+        return [job for job in jobs if job.status == "queued" and not job.held]
 
     def get(self, jobs: Collection[str]) -> Program[list[Record]]:
         """Return the records that exist."""
@@ -159,7 +177,7 @@ class Jobs:
         statuses = which.statuses or _STATUSES
         sets = [self._keys.status(status) for status in dict.fromkeys(statuses)]
         found: list[Job] = []
-        short = RECORD[:5]
+        short = RECORD[:6]
         while len(found) < which.limit:
             size = _PAGE if _selects(which) else min(_PAGE, which.limit - len(found))
             words = (f"{self._keys.tag}job:", below, size, len(short), *short, *sets)
@@ -280,7 +298,8 @@ def _new(job: Job) -> list[Any]:
     place = (name(job.queue), lane_name(job), repr(float(-job.priority)), due, expires or False)
     texts = (key or False, job.fingerprint or False, as_text(pack(job)), arguments or False)
     field = f"{figure(job.queue, job.task)}:{SUMS.index('queued')}"
-    return [job.id, *texts, as_text(pack_event(accepted(job))), *place, field]
+    order = False if job.order is None else order_name(job.order)
+    return [job.id, *texts, as_text(pack_event(accepted(job))), *place, field, order]
 
 
 def _accepted(job: Job, answer: Any, by_id: Mapping[str, Job]) -> Job:  # noqa: ANN401 - a reply

@@ -5,12 +5,15 @@ what keeps `accept` all or nothing across jobs, and a claim across queues one st
 (`?prefix=`) spread over a cluster.
 
     {onecopy}job:ID        hash: j job, n revision, s number, c claim, u until, a arguments,
-                           r result, f fingerprint
+                           r result, f fingerprint; of an ordering key, while queued: w where it
+                           stands, h held
     {onecopy}events:ID     list: its events, by their numbers
     {onecopy}keys          hash: idempotency keys
     {onecopy}status:S      jobs of a status, by number
     {onecopy}lane:Q:P:T    queued jobs of a queue, priority and task, by when they are due
     {onecopy}lanes:Q       the lanes of a queue that have jobs, the highest priority first
+    {onecopy}order:Q:K     jobs of an ordering key that are not final, by number
+    {onecopy}turns         hash: whose turn it is, by queue and ordering key
     {onecopy}expiry        queued jobs that expire, by when
     {onecopy}leases        running jobs, by the end of their lease
     {onecopy}worker:W      running jobs of a worker
@@ -23,14 +26,16 @@ what keeps `accept` all or nothing across jobs, and a claim across queues one st
 from typing import Final
 from urllib.parse import quote, unquote
 
-from onecopy.jobs import Job, Status
+from msgspec.structs import replace
+
+from onecopy.jobs import Job, Order, Status
 from onecopy.stores.figures import Sums
 from onecopy.stores.redis_commit import Commit
 
 type Marks = dict[tuple[str, str], str]
 """Scores by sorted set and member."""
 
-RECORD: Final = ("j", "n", "s", "c", "u", "a", "r")
+RECORD: Final = ("j", "n", "s", "c", "u", "h", "a", "r")
 """The fields that `redis_records.read` takes."""
 
 
@@ -45,6 +50,7 @@ class Keys:
         self.removal = f"{self.tag}removal"
         self.figures = f"{self.tag}figures"
         self.queued = f"{self.tag}queued"
+        self.turns = f"{self.tag}turns"
         self.idempotency = f"{self.tag}keys"
 
     def job(self, job: str) -> str:
@@ -74,8 +80,11 @@ class Keys:
     def marks(self, job: Job, number: int) -> Marks:
         """Where a job stands; its number is that of its acceptance."""
         marks: Marks = {(self.status(job.status), job.id): str(number)}
+        if job.order is not None and not job.final:
+            marks[f"{self.tag}order:{order_name(job.order)}", job.id] = str(number)
         if job.status == "queued":
-            marks[self.lane(job), place(number, job.id)] = repr(job.due_at)
+            if not job.held:
+                marks[self.lane(job), place(number, job.id)] = repr(job.due_at)
             if job.expires_at is not None:
                 marks[self.expiry, job.id] = repr(job.expires_at)
         if job.lease is not None:
@@ -87,13 +96,32 @@ class Keys:
 
     def move(self, commit: Commit, number: int, before: Job | None, after: Job | None) -> None:
         """Bring sets and sums from one state of a job to the next; None: it is not there."""
+        if after is not None and after.order is not None:
+            after = self._in_order(commit, after.order, before, after)
         old = {} if before is None else self.marks(before, number)
         new = {} if after is None else self.marks(after, number)
         commit.remark(old, new)
         for job in (before, after):
-            if job is not None and job.status == "queued":
+            if job is not None and job.status == "queued" and not job.held:
                 score = repr(float(-job.priority))
                 commit.head(self.lane(job), self.lanes(job.queue), lane_name(job), score)
+        self._count(commit, before, after)
+
+    def _in_order(self, commit: Commit, order: Order, before: Job | None, after: Job) -> Job:
+        """Return a job of an order as it stands in the sets until that is settled."""
+        if after.status == "running":
+            if before is None or before.status != "running":
+                commit.do("HSET", self.turns, order_name(order), after.id)
+            return after
+        commit.settle(order_name(order))
+        commit.do("HDEL", self.job(after.id), "h", "w")
+        if after.final:
+            return after
+        where = f"{after.due_at!r} {float(-after.priority)!r} {lane_name(after)}"
+        commit.do("HSET", self.job(after.id), "h", "1", "w", where)
+        return replace(after, held=True)
+
+    def _count(self, commit: Commit, before: Job | None, after: Job | None) -> None:
         sums = Sums()
         if before is not None and after is not None:
             sums.replace(before, after)
@@ -116,6 +144,11 @@ def name(text: str) -> str:
 def lane_name(job: Job) -> str:
     """Priority and task."""
     return f"{job.priority}:{name(job.task)}"
+
+
+def order_name(order: Order) -> str:
+    """A queue and an ordering key, as a field and as part of a key."""
+    return f"{name(order[0])}:{order[1]}"
 
 
 def place(number: int, job: str) -> str:

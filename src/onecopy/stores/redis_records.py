@@ -45,10 +45,12 @@ class Record:
 
 def read(fields: Fields) -> Record | None:
     """Return the record in these fields; None if there is none."""
-    packed, revision, number, claim, until, arguments, result = fields
+    packed, revision, number, claim, until, held, arguments, result = fields
     if packed is None or revision is None or number is None:
         return None
     job = _with_texts(_unpacked(packed), arguments, result)
+    if job.held != (held is not None):
+        job = replace(job, held=held is not None)
     claimed = None
     if claim is not None:
         before, job = job, apply(job, *_claim_of(claim))

@@ -7,6 +7,7 @@ sqlite_group.py     what one transaction writes of jobs, in few statements
 sqlite_queries.py   what is asked of the tables
 sqlite_claims.py    which jobs are to be claimed next
 sqlite_rows.py      jobs and events as rows
+sqlite_orders.py    whose turn it is, of the jobs of an ordering key
 sqlite_figures.py   counts and times, kept with each change
 sqlite_deliveries.py   webhooks on their way
 """
@@ -19,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from onecopy.deliveries import Delivery, Try
-from onecopy.jobs import Change, Event, Job, NotAllowed
+from onecopy.jobs import Change, Event, Job, NotAllowed, Order
 from onecopy.stores import sqlite_claims as claims
 from onecopy.stores import sqlite_queries as queries
 from onecopy.stores import sqlite_rows as rows
@@ -28,6 +29,7 @@ from onecopy.stores.sqlite_deliveries import SQLiteDeliveries
 from onecopy.stores.sqlite_figures import stats
 from onecopy.stores.sqlite_file import File
 from onecopy.stores.sqlite_group import Group
+from onecopy.stores.sqlite_orders import in_turn
 from onecopy.stores.sqlite_schema import SYNCHRONOUS
 
 _PRUNED_AT_ONCE: Final = 100
@@ -103,6 +105,10 @@ class SQLiteStore:
         """Apply changes, in this order."""
         return await self._file.write(lambda _cursor, group: queries.change(group, changes, now))
 
+    async def in_turn(self, orders: Sequence[Order]) -> list[Job]:
+        """Return the queued jobs whose turn it is in these orders."""
+        return await self._file.read(lambda cursor: in_turn(cursor, orders))
+
     async def get(self, jobs: Sequence[str]) -> list[Job]:
         """Return the jobs that exist, in no order."""
         which = f"WHERE id {rows.AMONG}"
@@ -124,8 +130,10 @@ class SQLiteStore:
         def run(cursor: sqlite3.Cursor) -> list[Job]:
             lost = "WHERE status = 'running' AND lease_until <= ? ORDER BY lease_until LIMIT ?"
             found = queries.select(cursor, lost, now, limit)
-            late = "WHERE status = 'queued' AND expires_at <= ? ORDER BY expires_at LIMIT ?"
-            return found + queries.select(cursor, late, now, limit - len(found))
+            for status in ("queued", "held"):
+                late = f"WHERE status = '{status}' AND expires_at <= ? ORDER BY expires_at LIMIT ?"
+                found += queries.select(cursor, late, now, limit - len(found))
+            return found
 
         return await self._file.read(run)
 

@@ -9,9 +9,12 @@ import sqlite3
 from collections.abc import Sequence
 from itertools import count
 
-from onecopy.jobs import Change, Event, Job, accepted, apply, describe
+from msgspec.structs import replace
+
+from onecopy.jobs import Change, Event, Job, Order, accepted, apply, describe
 from onecopy.stores.sqlite_deliveries import record
 from onecopy.stores.sqlite_figures import Figures
+from onecopy.stores.sqlite_orders import settle
 from onecopy.stores.sqlite_rows import (
     AMONG,
     SELECT,
@@ -49,6 +52,8 @@ class Group:
         """Rows of the jobs in these two, by their ids."""
         self._events: list[EventRow] = []
         self._texts: list[tuple[int, str, str]] = []
+        self._orders: set[Order] = set()
+        """Those in which it may be another one's turn now."""
         self._seqs: count[int] | None = None
         self._size = 0
         self._flushed = 0
@@ -67,6 +72,9 @@ class Group:
         """Add a new job, with its first event."""
         seq = self._next_seq()
         event = event_row(seq, accepted(job))
+        if (order := job.order) is not None:
+            job = replace(job, held=order in self._orders)
+            self._orders.add(order)
         self._new[seq] = job
         self._known[job.id] = seq
         self._note_texts(seq, None, job)
@@ -90,6 +98,8 @@ class Group:
         known = -1 if before is None else before.version
         self._note_texts(seq, before, job)
         self._events += [event_row(seq, event) for event in events if event.number > known]
+        if job.order is not None:
+            self._orders.add(job.order)
         self.figures.add(job)
         self._size += 1
         return True
@@ -124,6 +134,8 @@ class Group:
         self._note_texts(seq, before, after)
         self._events.append(event_row(seq, describe(before, change, after, now)))
         self.figures.replace(before, after)
+        if after.order is not None and before.status != after.status != "running":
+            self._orders.add(after.order)
         if after.callbacks and after.final:
             record(self._cursor, after, now)
         return after
@@ -149,6 +161,9 @@ class Group:
         update_jobs(self._cursor, self._changed)
         insert_texts(self._cursor, self._texts)
         insert_events(self._cursor, self._events)
+        for order in self._orders:
+            settle(self._cursor, order)
+        self._orders.clear()
         self._new, self._changed, self._known, self._texts, self._events = {}, {}, {}, [], []
         self._flushed += self._cursor.connection.total_changes - before
 

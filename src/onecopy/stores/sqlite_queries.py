@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from onecopy.jobs import Change, Claim, Job, Lease, NotAllowed, new_token
 from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Record
-from onecopy.stores.packing import unpack_job
+from onecopy.stores.packing import statuses_in_rows, unpack_job
 from onecopy.stores.sqlite_deliveries import forget
 from onecopy.stores.sqlite_figures import Figures
 from onecopy.stores.sqlite_group import Group
@@ -131,8 +131,8 @@ def delete(cursor: sqlite3.Cursor, group: Group, which: str, values: Sequence[ob
     group.flush()
     found = cursor.execute(SELECT + which, values).fetchall()
     delete_rows(cursor, [row[0] for row in found])
-    for _, packed in found:
-        job = unpack_job(packed)
+    for row in found:
+        job = unpack_job(row[1])
         group.figures.add(job, -1)
         if job.callbacks:
             forget(cursor, job.id)
@@ -149,7 +149,8 @@ def find(cursor: sqlite3.Cursor, which: Filter) -> list[Job]:
             conditions.append(condition)
             values.append(value)
 
-    hold(f"status {AMONG}", json.dumps([*which.statuses]) if which.statuses else None)
+    statuses = statuses_in_rows(which.statuses)
+    hold(f"status {AMONG}", json.dumps(statuses) if statuses else None)
     hold("task = ?", which.task)
     hold("queue = ?", which.queue)
     hold("created_at > ?", which.created_after)

@@ -19,16 +19,25 @@ from onecopy.stores.packing import (
     searched,
     unpack_data,
     unpack_job,
+    with_held,
     without_long_texts,
 )
 
-type Row = tuple[int, Packed]
+type Row = tuple[int, Packed, str]
 type EventRow = tuple[Any, ...]
 
-_FIXED: Final = ("id", "task", "queue", "priority", "created_at", "idempotency_key")
+_FIXED: Final = (
+    "id",
+    "task",
+    "queue",
+    "priority",
+    "created_at",
+    "idempotency_key",
+    "ordering_key",
+)
 _COLUMNS: Final = (*_FIXED, *SEARCHED, "job")
 
-SELECT: Final = "SELECT seq, job FROM jobs "
+SELECT: Final = "SELECT seq, job, status FROM jobs "
 """Rows for `job_of`; what follows says which."""
 
 AMONG: Final = "IN (SELECT value FROM json_each(?))"
@@ -49,7 +58,7 @@ _ROWS_AT_ONCE: Final = 32
 
 def job_of(cursor: sqlite3.Cursor, row: Row) -> Job:
     """Return the job in a row of `SELECT`, with its long texts."""
-    job = unpack_job(row[1])
+    job = with_held(unpack_job(row[1]), row[2])
     if job.arguments and job.result != "":
         return job
     texts = dict(cursor.execute("SELECT name, text FROM texts WHERE job = ?", (row[0],)))
@@ -57,7 +66,8 @@ def job_of(cursor: sqlite3.Cursor, row: Row) -> Job:
 
 
 def _fixed(job: Job) -> tuple[Any, ...]:
-    return job.id, job.task, job.queue, job.priority, job.created_at, job.idempotency_key
+    keys = job.idempotency_key, job.ordering_key
+    return job.id, job.task, job.queue, job.priority, job.created_at, *keys
 
 
 def _packed(job: Job) -> Packed:

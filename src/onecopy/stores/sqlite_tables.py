@@ -161,6 +161,16 @@ CREATE TABLE announced (address TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT R
 """
 
 
+_ORDERING: Final = """
+-- Jobs of one queue and ordering key run in their order: all that wait for their turn have the
+-- status 'held', which no index of queued jobs has.
+ALTER TABLE jobs ADD COLUMN ordering_key TEXT;
+CREATE INDEX jobs_in_order ON jobs (queue, ordering_key, status) WHERE ordering_key IS NOT NULL;
+CREATE INDEX held_to_expire ON jobs (expires_at)
+  WHERE status = 'held' AND expires_at IS NOT NULL;
+"""
+
+
 def packed(
     arguments: str,
     result: str | None,
@@ -203,7 +213,14 @@ def packed(
     )
 
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _CALLBACKS, _DELIVERIES, _PACKED, _ANNOUNCED)
+MIGRATIONS: Final[tuple[str, ...]] = (
+    _FIRST,
+    _CALLBACKS,
+    _DELIVERIES,
+    _PACKED,
+    _ANNOUNCED,
+    _ORDERING,
+)
 """What makes each version of the schema out of the one before: the first of an empty file.
 
 A new field of `Job` is a new version too, if only of an empty text: an older onecopy, which would

@@ -10,6 +10,7 @@ from typing import Final, TypedDict, cast
 from onecopy.errors import DeclarationError
 from onecopy.execution import queues
 from onecopy.execution.policy import RetryPolicy
+from onecopy.tasks.ordering import KeyOf, wrong_with
 from onecopy.webhooks.urls import read_url
 
 type Seconds = float | timedelta
@@ -29,7 +30,7 @@ class TaskOptions:
     expires: from acceptance until a job that nobody began fails. keep: how long a final job is
     kept. max_memory: private bytes. max_queued: of its queue. concurrency: attempts at a time.
     callbacks: URLs that are told how a job ended. log_level: of the lines among a job's events;
-    None: none of them.
+    None: none of them. ordering_key: of each job, or a function of its arguments.
     """
 
     retries: int = 0
@@ -44,6 +45,7 @@ class TaskOptions:
     concurrency: int | None = None
     callbacks: tuple[str, ...] = ()
     log_level: int | None = logging.INFO
+    ordering_key: str | KeyOf | None = None
 
 
 class DeclaredOptions(TypedDict, total=False):
@@ -56,7 +58,8 @@ class DeclaredOptions(TypedDict, total=False):
     began fails. keep: seconds that a final job is kept. max_queued: how many jobs may wait in the
     queue. concurrency: attempts at a time in one worker, for async tasks. callbacks: URLs that
     are told how each job ended. log_level: what the task logs at this level or above is among the
-    events of its jobs; None: nothing is.
+    events of its jobs; None: nothing is. ordering_key: is given arguments by name, and returns what
+    jobs have in common that run one at a time, in the order of their acceptance; or None.
     """
 
     retries: int
@@ -72,6 +75,7 @@ class DeclaredOptions(TypedDict, total=False):
     concurrency: int | None
     callbacks: Sequence[str]
     log_level: int | str | None
+    ordering_key: KeyOf | None
 
 
 def declared(task: str, given: DeclaredOptions, *, is_async: bool = True) -> TaskOptions:
@@ -102,6 +106,7 @@ def declared(task: str, given: DeclaredOptions, *, is_async: bool = True) -> Tas
         concurrency=check.optional("concurrency", given.get("concurrency")),
         callbacks=check.texts("callbacks", given.get("callbacks", ())),
         log_level=check.level("log_level", given.get("log_level", logging.INFO)),
+        ordering_key=check.key_of(given.get("ordering_key")),
     )
 
 
@@ -116,7 +121,8 @@ class SendingOptions(TypedDict, total=False):
 
     delay: seconds until it is due. run_at: when it is due (with a time zone). idempotency_key: a
     second job of the task with the same key is not made: the first is returned. timeout: seconds
-    that a call may take. callback_url: is told how the job ended, as `callbacks` are. The others as
+    that a call may take. callback_url: is told how the job ended, as `callbacks` are. ordering_key:
+    jobs of one key in one queue run one at a time, in the order of their acceptance. The others as
     in `@shared.task(...)`. connection: of psycopg or SQLAlchemy to the store's own database: the
     job is there once its transaction is committed, and workers hear of it then.
     """
@@ -131,6 +137,7 @@ class SendingOptions(TypedDict, total=False):
     timeout: Seconds | None
     traceparent: str
     callback_url: str
+    ordering_key: str | None
     connection: object
 
 
@@ -170,6 +177,8 @@ def sent(
     if "priority" in given:
         priority = check.whole("priority", given["priority"], -_MOST_PRIORITY)
         options = replace(options, priority=priority)
+    if "ordering_key" in given:
+        options = replace(options, ordering_key=check.ordering_key(given["ordering_key"]))
     return options, _sending(check, sending, given)
 
 
@@ -235,6 +244,17 @@ class _Check:
         if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
             return value
         raise self.fault(f'{name}={value!r} is no level of logging: write "INFO" or None')
+
+    def key_of(self, value: KeyOf | None) -> KeyOf | None:
+        if value is not None and not callable(value):
+            raise self.fault(f"ordering_key={value!r} is no function of the task's arguments")
+        return value
+
+    def ordering_key(self, value: str | None) -> str | None:
+        reason = None if value is None else wrong_with(value)
+        if reason is not None:
+            raise self.fault(reason)
+        return value
 
     def texts(self, name: str, value: object) -> tuple[str, ...]:
         texts = tuple(cast(Sequence[object], value)) if isinstance(value, Sequence) else ()

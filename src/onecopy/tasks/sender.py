@@ -16,6 +16,7 @@ from onecopy.jobs import Job, new_id
 from onecopy.tasks.context import current_job
 from onecopy.tasks.handle import JobHandle
 from onecopy.tasks.options import Sending, TaskOptions
+from onecopy.tasks.ordering import key_of
 from onecopy.tasks.registry import Tasks, store_errors
 from onecopy.tasks.signature import Signature
 
@@ -92,7 +93,7 @@ class Sender[R]:
         return finish(self.call(*args, **kwargs))
 
     def job(self, arguments: str) -> Job:
-        """Return a new job for arguments that `Signature` has written."""
+        """Return a new job for arguments that `Signature` has written. Raises ArgumentsInvalid."""
         now = time.time()
         options, sending = self.options, self.sending
         due_at = sending.due_at(now)
@@ -114,6 +115,7 @@ class Sender[R]:
             idempotency_key=key,
             fingerprint=None if key is None else _fingerprint(self.task, arguments),
             callbacks=self._callbacks(),
+            ordering_key=key_of(self.task, options.ordering_key, self.signature, arguments),
         )
 
     async def accept(self, jobs: list[Job]) -> list[Job]:

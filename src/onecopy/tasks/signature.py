@@ -6,7 +6,7 @@ travel as one JSON object, by name. Each end validates with the hints (pydantic)
 
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import ValidationError
@@ -97,6 +97,18 @@ class Signature:
         bound.arguments = {name: values[name] for name in self._parameters if name in values}
         bound.apply_defaults()
         return bound.args, bound.kwargs
+
+    @property
+    def sent(self) -> Collection[str]:
+        """The parameters that travel."""
+        return self._sendable.parameters.keys()
+
+    def named(self, text: str | bytes) -> Mapping[str, object]:
+        """Return arguments by name, with the defaults of those that were left out."""
+        bound = self._sendable.bind_partial()
+        bound.arguments = self._arguments.read(text)
+        bound.apply_defaults()
+        return bound.arguments
 
     def encode_result(self, value: object) -> str:
         """Return a result as JSON. Raises ResultInvalid."""

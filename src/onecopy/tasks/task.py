@@ -17,6 +17,7 @@ from onecopy.tasks.options import (
     declared,
     sent,
 )
+from onecopy.tasks.ordering import must_be_callable
 from onecopy.tasks.registry import Tasks
 from onecopy.tasks.sender import Sender
 from onecopy.tasks.signature import Signature
@@ -64,6 +65,8 @@ class Task[**P, R]:
         self.is_async = _is_async(function)
         self.signature = self._read_signature(function)
         chosen = declared(name, options, is_async=self.is_async)
+        if callable(chosen.ordering_key):
+            must_be_callable(name, chosen.ordering_key, self.signature)
         self.sender: Sender[R] = Sender(name, self.signature, tasks, chosen, Sending())
 
     def _read_signature(self, function: Callable[P, Any]) -> Signature:

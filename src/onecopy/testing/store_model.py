@@ -4,7 +4,7 @@ Needs hypothesis. A store's own tests call `check_against_model`.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, cast
 
 from hypothesis import HealthCheck, Phase, settings
@@ -42,6 +42,7 @@ from onecopy.stores.memory import MemoryStore
 
 _QUEUES: Final = ("default", "slow")
 _TASKS: Final = ("resize", "send")
+_ORDERS: Final = tuple((queue, key) for queue in _QUEUES for key in "xy")
 _WORKERS: Final = ("a", "b")
 _REFUSALS: Final = (NotAllowed, QueueFull, IdempotencyConflict)
 
@@ -112,7 +113,7 @@ class _Comparison(RuleBasedStateMachine):
         for _ in range(count):
             jobs.append(self._job(data))
             self._known.append(jobs[-1].id)
-        self._same(lambda store: store.accept(jobs, max_queued=bound))
+        self._same(lambda store: _held_or_not(store.accept(jobs, max_queued=bound)))
 
     def _job(self, data: st.DataObject) -> Job:
         draw = data.draw
@@ -129,6 +130,7 @@ class _Comparison(RuleBasedStateMachine):
             keep=draw(st.integers(0, 5)),
             idempotency_key=draw(st.none() | st.sampled_from("kl")),
             fingerprint=draw(st.sampled_from("ffg")),
+            ordering_key=draw(st.none() | st.sampled_from("xy")),
         )
 
     @rule(
@@ -170,7 +172,10 @@ class _Comparison(RuleBasedStateMachine):
                 ],
                 now=self._now,
             )
-            return [type(each) if isinstance(each, Exception) else each for each in answers]
+            return [
+                type(each) if isinstance(each, Exception) else replace(each, held=False)
+                for each in answers
+            ]
 
         self._same(change_in)
 
@@ -195,6 +200,7 @@ class _Comparison(RuleBasedStateMachine):
         self._same(lambda store: store.next_due(_QUEUES))
         self._same(lambda store: store.next_due(_QUEUES[1:]))
         self._same(lambda store: store.next_due(_QUEUES, without=_TASKS[:1]))
+        self._same(lambda store: store.in_turn(_ORDERS), ordered=False)
         for worker in _WORKERS:
             self._same(lambda store, worker=worker: store.running(worker), ordered=False)
         self._same(lambda store: store.overdue(now=self._now), ordered=False)
@@ -226,6 +232,11 @@ def _without_token(job: Job) -> Job:
     if job.lease is None:
         return job
     return replace(job, lease=replace(job.lease, token=""))
+
+
+async def _held_or_not(accepting: Awaitable[list[Job]]) -> list[Job]:
+    """Which of them are held is not part of the answer."""
+    return [replace(job, held=False) for job in await accepting]
 
 
 async def _histories(store: Store) -> list[object]:

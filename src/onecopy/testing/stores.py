@@ -13,10 +13,11 @@ from onecopy.testing._stores.changing import Changing, Recording
 from onecopy.testing._stores.delivering import Delivering
 from onecopy.testing._stores.living import Living
 from onecopy.testing._stores.looking import Looking, Sweeping
+from onecopy.testing._stores.ordering import Ordering
 
 
 class StoreContract(
-    Accepting, Claiming, Changing, Recording, Delivering, Sweeping, Looking, Living
+    Accepting, Claiming, Ordering, Changing, Recording, Delivering, Sweeping, Looking, Living
 ):
     """Inherit it, with a fixture `store` that returns a store, empty and not open.
 

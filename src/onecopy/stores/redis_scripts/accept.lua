@@ -2,7 +2,8 @@
 -- or, with nothing done, {"conflict", id} or {"full", queue}. Rings for those that are due.
 --
 -- ARGV[1]: what all keys begin with. ARGV[2]: MessagePack of {jobs, bound, soon}:
---   jobs    {id, key, fingerprint, job, arguments, event, queue, lane, above, due, expires, figure}
+--   jobs    {id, key, fingerprint, job, arguments, event, queue, lane, above, due, expires, figure,
+--           order}
 --   bound   the most that may be queued, or false
 --   soon    what is due until then is rung for
 local P = ARGV[1]
@@ -38,10 +39,10 @@ if bound then
 end
 if #new > 0 then
   local seq = redis.call("INCRBY", P .. "seq", #new) - #new
-  local figures = {}
+  local figures, orders = {}, {}
   for i, job in ipairs(new) do
     local id, key, fingerprint, packed, arguments, event = unpack(job, 1, 6)
-    local queue, lane, above, due, expires, figure = unpack(job, 7, 12)
+    local queue, lane, above, due, expires, figure, order = unpack(job, 7, 13)
     local record = P .. "job:" .. id
     local number = string.format("%.0f", seq + i)
     redis.call("HSET", record, "j", packed, "n", "0", "s", number)
@@ -50,25 +51,33 @@ if #new > 0 then
     if key then redis.call("HSET", P .. "keys", key, id) end
     redis.call("RPUSH", P .. "events:" .. id, event)
     redis.call("ZADD", P .. "status:queued", number, id)
-    local zset = P .. "lane:" .. queue .. ":" .. lane
-    redis.call("ZADD", zset, due, string.format("%016.0f:", seq + i) .. id)
-    redis.call("ZADD", P .. "lanes:" .. queue, above, lane)
+    if order then
+      redis.call("HSET", record, "h", "1", "w", due .. " " .. above .. " " .. lane)
+      redis.call("ZADD", P .. "order:" .. order, number, id)
+      orders[order] = true
+    else
+      local zset = P .. "lane:" .. queue .. ":" .. lane
+      redis.call("ZADD", zset, due, string.format("%016.0f:", seq + i) .. id)
+      redis.call("ZADD", P .. "lanes:" .. queue, above, lane)
+    end
     if expires then redis.call("ZADD", P .. "expiry", expires, id) end
     figures[figure] = (figures[figure] or 0) + 1
   end
+  for order in pairs(orders) do settle(P, order) end
   for figure, count in pairs(figures) do redis.call("HINCRBY", P .. "figures", figure, count) end
   for queue, count in pairs(added) do redis.call("HINCRBY", P .. "queued", queue, count) end
 end
 local rings = {}
 for _, job in ipairs(new) do
-  if tonumber(job[10]) <= soon then rings[job[7]] = (rings[job[7]] or 0) + 1 end
+  local held = job[13] and redis.call("HEXISTS", P .. "job:" .. job[1], "h") == 1
+  if tonumber(job[10]) <= soon and not held then rings[job[7]] = (rings[job[7]] or 0) + 1 end
 end
 for i, job in ipairs(jobs) do
   local first = answer[i]
   if by_id[first] then
     answer[i] = first == job[1] and 1 or {first}
   else
-    answer[i] = redis.call("HMGET", P .. "job:" .. first, "j", "n", "s", "c", "u", "a", "r")
+    answer[i] = redis.call("HMGET", P .. "job:" .. first, "j", "n", "s", "c", "u", "h", "a", "r")
   end
 end
 unrecorded()

@@ -32,7 +32,7 @@ end
 
 local function show(job)
   local record = P .. "job:" .. string.sub(job[2], 18)
-  claimed[#claimed + 1] = redis.call("HMGET", record, "j", "n", "s", "c", "u", "a", "r")
+  claimed[#claimed + 1] = redis.call("HMGET", record, "j", "n", "s", "c", "u", "h", "a", "r")
 end
 
 local function claim(queue, job)

@@ -11,7 +11,7 @@ for i = 3, #ARGV, 2 do
   local events = redis.call("LRANGE", P .. "events:" .. id, from, left < 0 and -1 or from + left - 1)
   local row = {i, events, false}
   if redis.call("HEXISTS", record, "c") == 1 then
-    row[3] = redis.call("HMGET", record, "j", "n", "s", "c", "u", "a", "r")
+    row[3] = redis.call("HMGET", record, "j", "n", "s", "c", "u", "h", "a", "r")
   end
   if left > 0 then left = math.max(0, left - #events) end
   answer[#answer + 1] = row
