@@ -12,23 +12,22 @@ process is gone refuses, and is removed.
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from itertools import batched
 from typing import Final
 
 from onecopy.engines.base import Rung
+from onecopy.engines.local_ears import Ears
 from onecopy.jobs import Job
 
 _BELL: Final = "bell-"
 _EAR: Final = "ear-"
 _SUFFIX: Final = ".sock"
 _LONGEST: Final = 64 * 1024
-_TOLD_AT_ONCE: Final = 64
-"""Ids in one datagram: an ear holds few datagrams, of any size."""
 _TICK: Final = 50_000_000
 
 
@@ -51,7 +50,9 @@ class LocalEngine:
         self._directory = -1
         self._listed = (-1, -1)
         self._names: dict[str, list[str]] = {_BELL: [], _EAR: []}
-        self._ears = 0
+        self._heard = 0
+        """How many times changes were followed."""
+        self._ears = Ears(self._send)
 
     @property
     def names_jobs(self) -> bool:
@@ -70,6 +71,8 @@ class LocalEngine:
 
     async def close(self) -> None:
         """Close all, and take down what this process hung up."""
+        if self._sender is not None:
+            self._ears.close()
         for sock in (self._sender, self._bell):
             if sock is not None:
                 sock.close()
@@ -89,8 +92,9 @@ class LocalEngine:
             self._ring(queue, count)
 
     def _ring(self, queue: str, count: int) -> None:
+        data = queue.encode()
         for _ in range(count):
-            if not self._send(_BELL, queue.encode()):
+            if not any([self._send(bell, data) for bell in self._listening(_BELL)]):
                 return
 
     async def wait_for_ring(
@@ -123,14 +127,13 @@ class LocalEngine:
     # Changes.
 
     async def tell(self, jobs: Sequence[str]) -> None:
-        """Send the ids to each ear; one that is full asks the store by itself, soon."""
-        for some in batched(jobs, _TOLD_AT_ONCE):
-            self._send(_EAR, "\n".join(some).encode())
+        """Send the ids to each ear."""
+        self._ears.tell(self._listening(_EAR), jobs)
 
     async def changes(self) -> AsyncIterator[str]:
         """Listen with an ear of one's own for as long as the iteration goes on."""
-        self._ears += 1
-        name = f"{_EAR}{os.getpid()}-{id(self):x}-{self._ears}{_SUFFIX}"
+        self._heard += 1
+        name = f"{_EAR}{os.getpid()}-{id(self):x}-{self._heard}{_SUFFIX}"
         ear = self._listen(name)
         ear.setblocking(False)
         loop = asyncio.get_running_loop()
@@ -151,23 +154,22 @@ class LocalEngine:
     def _listen(self, name: str) -> socket.socket:
         return listen(self._path(name))
 
-    def _send(self, kind: str, data: bytes) -> bool:
-        """Send to each; tell whether another datagram now could reach anybody."""
+    def _send(self, name: str, data: bytes) -> bool | None:
+        """Send to a socket; tell whether it had room. None: it is nobody's, or another user's."""
         assert self._sender is not None, "the engine is not open"
-        more = False
-        for name in self._listening(kind):
-            try:
-                self._sender.sendto(data, self._path(name))
-                more = True
-            except BlockingIOError:
-                pass  # Its buffer is full: it has enough to wake up for.
-            except (ConnectionRefusedError, FileNotFoundError):
-                with contextlib.suppress(OSError):
-                    os.unlink(name, dir_fd=self._directory)
-                self._listed = (-1, -1)
-            except OSError:
-                pass  # Another user's, or no memory for it: a sweep finds what was not told.
-        return more
+        try:
+            self._sender.sendto(data, self._path(name))
+        except BlockingIOError:
+            return False
+        except (ConnectionRefusedError, FileNotFoundError):
+            with contextlib.suppress(OSError):
+                os.unlink(name, dir_fd=self._directory)
+            self._listed = (-1, -1)
+        except OSError as error:
+            return False if error.errno == errno.ENOBUFS else None
+        else:
+            return True
+        return None
 
     def _listening(self, kind: str) -> list[str]:
         status = os.fstat(self._directory)

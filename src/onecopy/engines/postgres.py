@@ -32,6 +32,8 @@ _MOST: Final = 10_000
 _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.5
 _LINGER: Final = 1.0
+_QUICKLY: Final = b"SET synchronous_commit = off"
+"""A notification is a transaction; it needs no place on the disk before it is heard."""
 _NOTIFY: Final = b"SELECT pg_notify(%s, word) FROM unnest(%s::text[]) AS words (word)"
 
 _logger = logging.getLogger("onecopy.engine")
@@ -161,12 +163,14 @@ class PostgresEngine:
         connection.add_notify_handler(self._heard)
         self._presence.there("notifications")
         try:
+            await self._execute(connection, _QUICKLY)
             listening: set[str] = set()
             while True:
                 self._wake.clear()
                 self._read(connection)
-                await self._listen(connection, self._wanted - listening)
-                listening |= self._wanted
+                new = self._wanted - listening  # More may be wanted while it is listened to these.
+                await self._listen(connection, new)
+                listening |= new
                 await self._send(connection)
                 await self._woken(connection)
         except (Error, OSError) as error:

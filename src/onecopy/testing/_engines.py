@@ -126,6 +126,19 @@ class EngineContract:
 
         run(scenario)
 
+    def test_who_is_busy_for_a_moment_hears_of_all_changes(self, connect: Connect) -> None:
+        async def scenario() -> None:
+            async with opened(connect, 2) as (worker, web):
+                follower = Follower(web)
+                await follower.hear(worker, "first")
+                jobs = [f"job-{number}" for number in range(300)]
+                for job in jobs:  # In one turn of the loop, if nothing here waits.
+                    await worker.tell([job])
+                await until(lambda: set(jobs) <= set(follower.heard))
+                await follower.stop()
+
+        run(scenario)
+
     def test_who_stops_following_disturbs_nobody(self, connect: Connect) -> None:
         async def scenario() -> None:
             async with opened(connect, 2) as (web, worker):
