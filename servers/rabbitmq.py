@@ -89,6 +89,12 @@ class RabbitMQ(Server):
             connection.sendall(b"AMQP\x00\x00\x09\x01")
             return connection.recv(1) == b"\x01"
 
+    def virtual_host(self, name: str) -> str:
+        """Add a virtual host, and return its URL."""
+        self.control("add_vhost", name)
+        self.control("set_permissions", "-p", name, self.user_name, ".*", ".*", ".*")
+        return f"{self.url.removesuffix('%2F')}{name}"
+
     def control(self, *words: str) -> str:
         """Run `rabbitmqctl` on it, and return what that says."""
         environment = {**os.environ, **self.environment()}

@@ -20,6 +20,9 @@ from typing import Any
 from benchmarks import _facts
 from benchmarks.engines.peers import PEERS, SERVERS, Peer
 from benchmarks.jobs.turns import Measured, Size, in_turns
+from servers.process import Server
+from servers.rabbitmq import RabbitMQ
+from servers.redis import Redis
 
 
 def main() -> None:
@@ -54,22 +57,30 @@ def main() -> None:
 def measure(peers: list[Peer], folder: Path, size: Size) -> list[dict[str, Any]]:
     """Run servers and workers side by side, and measure in turns."""
     with ExitStack() as running:
-        urls: dict[str, str] = {}
-        for name in sorted({name for peer in peers for name in peer.servers}):
-            server = running.enter_context(SERVERS[name](folder / name.replace(" ", "-")))
-            urls[name] = server.url
+        servers = {
+            name: running.enter_context(SERVERS[name](folder / name.replace(" ", "-")))
+            for name in sorted({name for peer in peers for name in peer.servers})
+        }
         measured: list[Measured] = []
         for number, peer in enumerate(peers):
             place = folder / f"peer-{number}"
-            # A database of its own: the queues of several have the same names.
-            own = urls | {"redis": urls.get("redis", "").removesuffix("0") + str(number)}
-            environment = running.enter_context(peer.running(place, own))
+            urls = {name: _own(servers[name], number) for name in peer.servers}
+            environment = running.enter_context(peer.running(place, urls))
             measured.append(Measured(peer, place, environment))
         in_turns(measured, size)
         return [
             each.figures() | {"celery": peer.celery}
             for each, peer in zip(measured, peers, strict=True)
         ]
+
+
+def _own(server: Server, number: int) -> str:
+    """Return the URL of a part of a server that no other peer uses: their queues have one name."""
+    if isinstance(server, RabbitMQ):
+        return server.virtual_host(f"peer-{number}")
+    if isinstance(server, Redis):
+        return f"{server.url.removesuffix('0')}{number}"
+    return server.url
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ _ONECOPY: Final = f"{_APPS}.onecopy_sync"
 
 SERVERS: Final[dict[str, Callable[[Path], Server]]] = {
     # As most have it who use it as a broker: it forgets.
-    "redis": lambda folder: Redis(folder, options=()),
+    "redis": lambda folder: Redis(folder, options=("--databases", "64")),
     # What it answers is on the disk, as with the other stores.
     "durable redis": Redis,
     "postgres": Postgres,
@@ -76,20 +76,19 @@ def _worker(name: str, servers: tuple[str, ...], **environment: str) -> Peer:
     return Peer(name, "onecopy_sync", command, servers, environment)
 
 
-def _celery(app: str, node: str) -> tuple[str, ...]:
-    """node: on RabbitMQ two workers of one name cannot run side by side."""
-    return (str(BIN / "celery"), "-A", app, "worker", "-c", "2", "-n", f"{node}@%h")
+def _celery(app: str) -> tuple[str, ...]:
+    return (str(BIN / "celery"), "-A", app, "worker", "-c", "2")
 
 
 def _celery_worker(name: str, broker: str, servers: tuple[str, ...] = (), **more: str) -> Peer:
-    command = _celery(f"{_ONECOPY}:shared.celery", "onecopy")
+    command = _celery(f"{_ONECOPY}:shared.celery")
     environment = {"ONECOPY_ENGINE": f"celery+{{{broker}}}", **more}
     bare = f"Celery, {'Redis' if broker == 'redis' else 'RabbitMQ'}"
     return Peer(name, "onecopy_sync", command, (broker, *servers), environment, celery=bare)
 
 
 def _bare_celery(name: str, broker: str) -> Peer:
-    command = _celery(f"{_APPS}.celery_app", "bare")
+    command = _celery(f"{_APPS}.celery_app")
     environment = {seam.BROKER: f"{{{broker}}}", seam.REDIS: "{redis}"}
     return Peer(name, "celery_app", command, (broker, "redis"), environment, ("celery",))
 
@@ -114,6 +113,14 @@ PEERS: Final = (
     ),
     _celery_worker("onecopy, celery (Redis), Redis", "redis", ONECOPY_STORE="{redis}"),
     _celery_worker("onecopy, celery (RabbitMQ), SQLite", "rabbitmq"),
+    _celery_worker(
+        "onecopy, celery (RabbitMQ), SQLite synchronous=normal",
+        "rabbitmq",
+        ONECOPY_STORE="sqlite:///jobs.db?synchronous=normal",
+    ),
+    _celery_worker(
+        "onecopy, celery (RabbitMQ), Redis", "rabbitmq", ("redis",), ONECOPY_STORE="{redis}"
+    ),
     _bare_celery("Celery, Redis", "redis"),
     _bare_celery("Celery, RabbitMQ", "rabbitmq"),
     Peer(

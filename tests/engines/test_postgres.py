@@ -13,7 +13,6 @@ from onecopy.testing._engines import LONG, Connect, opened, ring_until, until
 from servers.postgres import Postgres
 from tests.proxy import Proxy
 
-
 _SLOW = "far away"
 
 

@@ -94,7 +94,8 @@ class LocalEngine:
     def _ring(self, queue: str, count: int) -> None:
         data = queue.encode()
         for _ in range(count):
-            if not any([self._send(bell, data) for bell in self._listening(_BELL)]):
+            had_room = [self._send(bell, data) for bell in self._listening(_BELL)]
+            if not any(had_room):
                 return
 
     async def wait_for_ring(
