@@ -49,6 +49,17 @@ def program(
         _end(process)
 
 
+@contextlib.contextmanager
+def on_cpus(cpus: set[int]) -> Generator[None]:
+    """Have what is started within the block run on these CPUs alone, with this process."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cpus)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def environment_of(more: Mapping[str, str]) -> dict[str, str]:
     """The environment of this process and more, with the root of the project in Python's path."""
     return {**os.environ, "PYTHONPATH": str(ROOT), **more}
