@@ -13,9 +13,9 @@ from servers.kinds import KINDS
 from servers.process import Server
 
 STORES: Final = ("sqlite", "redis", "postgres")
-ENGINES: Final = ("local", "redis", "postgres", "rabbitmq", "kafka", "celery")
-_CELERY_ON: Final = "redis"
-"""The broker that Celery uses here."""
+_CELERY_ON: Final = {"celery": "redis", "celery-rabbitmq": "rabbitmq"}
+"""The broker that Celery uses."""
+ENGINES: Final = ("local", "redis", "postgres", "rabbitmq", "kafka", *_CELERY_ON)
 
 
 class Unknown(Exception):
@@ -42,7 +42,7 @@ def chosen(
     """
     _must_be_one_of("engine", engine, ENGINES)
     _must_be_one_of("store", store, STORES)
-    broker = _CELERY_ON if engine == "celery" else engine
+    broker = _CELERY_ON.get(engine or "", engine)
     with ExitStack() as running:
         servers: dict[str, Server] = {}
         for name in sorted({name for name in (broker, store) if name in KINDS}):
@@ -65,7 +65,7 @@ def _variables(
     if store in servers:
         found["ONECOPY_STORE"] = servers[store].url
     if broker in servers:
-        found["ONECOPY_ENGINE"] = ("celery+" if engine == "celery" else "") + servers[broker].url
+        found["ONECOPY_ENGINE"] = ("celery+" if engine in _CELERY_ON else "") + servers[broker].url
     elif engine is not None:
         found["ONECOPY_ENGINE"] = f"{engine}:"
     return found

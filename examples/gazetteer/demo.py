@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--port", type=int, default=8000, help="this one or the next free one")
-    parser.add_argument("--engine", help="local, redis, postgres, rabbitmq, kafka or celery")
+    parser.add_argument("--engine", help="local, redis, postgres, rabbitmq, kafka, celery")
     parser.add_argument("--store", help="sqlite, redis or postgres: its server is started")
     options = parser.parse_args()
     with environment(options.engine, options.store) as variables:
