@@ -56,6 +56,27 @@ def test_of_rabbitmq(rabbitmq_server: RabbitMQ) -> None:
     assert "no dead letters" in _say("list", "--broker", url)
 
 
+def test_what_is_refused_again_is_sent_once(rabbitmq_server: RabbitMQ) -> None:
+    """It comes back to the dead letters, while those behind it are still sent."""
+    name = f"test-{uuid4()}"
+    url = f"{rabbitmq_server.url}?prefix={name}"
+    letters = f"{name}:dead-letters"
+
+    async def bury() -> None:
+        async with await aio_pika.connect(rabbitmq_server.url) as connection:
+            channel = await connection.channel(on_return_raises=True)
+            await channel.declare_queue(letters, durable=True, arguments={"x-queue-type": "quorum"})
+            for body in (b"1", b"2", b"3"):
+                # Whoever reads the queue refuses all: here that is the queue of dead letters.
+                headers: dict[str, Any] = {REASON: "no object", QUEUE: letters}
+                message = aio_pika.Message(body, headers=headers)
+                await channel.default_exchange.publish(message, letters)
+
+    asyncio.run(bury())
+    assert "3 dead letters sent again" in _say("replay", "--all", "--broker", url)
+    assert len(json.loads(_say("list", "--json", "--broker", url))) == 3
+
+
 def test_of_kafka(kafka_server: Kafka) -> None:
     topic = f"test-{uuid4()}"
     words = ("--broker", f"kafka://{kafka_server.bootstrap}/?partitions=1", "--topic", topic)

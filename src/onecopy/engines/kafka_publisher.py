@@ -53,14 +53,10 @@ class Publisher:
         if topic not in self._known:
             self._known.add(topic)
             self._wanted.put(topic)  # Before the thread starts, which makes it at once.
-        producer = self._started()
-
-        def on_delivery(error: KafkaError | None, _: Message) -> None:
-            if error is None and then is not None:
-                then()
-
+        report = None if then is None else _delivered(then)
         try:
-            producer.produce(topic, value, key, headers=dict(headers), on_delivery=on_delivery)
+            producer = self._started()
+            producer.produce(topic, value, key, headers=dict(headers), on_delivery=report)
             self._dropping = False
         except (BufferError, KafkaException) as error:
             self._drop(error)
@@ -126,3 +122,11 @@ class Publisher:
             self._make_wanted()
             producer.flush(_CLOSE)
         self._known.clear()
+
+
+def _delivered(then: Then) -> Callable[[KafkaError | None, Message], None]:
+    def report(error: KafkaError | None, _: Message) -> None:
+        if error is None:
+            then()
+
+    return report

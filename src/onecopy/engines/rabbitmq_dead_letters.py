@@ -11,7 +11,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, PublishError
 from onecopy.engines.dead_letters import DeadLetter, id_of, text
 from onecopy.engines.rabbitmq_address import parse
 from onecopy.engines.rabbitmq_letters import FROM, REASON, copy_of
-from onecopy.engines.rabbitmq_link import ERRORS, in_words
+from onecopy.engines.rabbitmq_link import ERRORS, in_words, quieten
 
 _MOST: Final = 100_000
 _OURS: Final = (REASON, FROM, "x-death", "x-delivery-count")
@@ -44,6 +44,7 @@ class RabbitMQDeadLetters:
     @asynccontextmanager
     async def _opened(self) -> AsyncGenerator[AbstractChannel]:
         """Open a channel; what is not acknowledged when it closes is in the queue again."""
+        quieten()
         try:
             async with await aio_pika.connect(self._address.url) as connection:
                 yield await connection.channel(on_return_raises=True)
@@ -57,7 +58,9 @@ class RabbitMQDeadLetters:
             queue = await channel.get_queue(f"{self._address.prefix}:dead-letters")
         except ChannelNotFoundEntity:
             return
-        for _ in range(limit):
+        # Those that were there: what is sent again may be refused again, and be here once more.
+        there = queue.declaration_result.message_count or 0
+        for _ in range(min(limit, there)):
             message = await queue.get(fail=False)
             if message is None:
                 return

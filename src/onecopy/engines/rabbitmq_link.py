@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from ssl import SSLCertVerificationError
 from typing import Final
 
 from aio_pika.exceptions import CONNECTION_EXCEPTIONS, AMQPError
@@ -38,7 +39,7 @@ class Link:
     def start(self) -> None:
         """Begin; may be called again."""
         if self._task is None:
-            _quieten()
+            quieten()
             self._task = asyncio.get_running_loop().create_task(
                 self._run(), name=f"onecopy: RabbitMQ, {self._name}"
             )
@@ -63,7 +64,15 @@ class Link:
 
     async def _connected(self) -> None:
         connection = WiredConnection(self._url)
-        await connection.connect(timeout=_CONNECT)
+        try:
+            await connection.connect(timeout=_CONNECT)
+            await self._work_on(connection)
+        finally:
+            with contextlib.suppress(*ERRORS, RuntimeError):
+                async with asyncio.timeout(1):
+                    await connection.close()
+
+    async def _work_on(self, connection: WiredConnection) -> None:
         work = asyncio.ensure_future(self._work(connection))
         lost = asyncio.ensure_future(connection.closed())
         try:
@@ -75,9 +84,6 @@ class Link:
             work.cancel()
             lost.cancel()
             await asyncio.gather(work, lost, return_exceptions=True)
-            with contextlib.suppress(*ERRORS, RuntimeError):
-                async with asyncio.timeout(1):
-                    await connection.close()
 
     def works(self) -> None:
         """Hear from the work that the broker does what it is asked to."""
@@ -92,10 +98,12 @@ def in_words(error: BaseException) -> str:
     said = " ".join(str(error).split()) or type(error).__name__
     if "Connection.OpenOk" in said:  # The client says no more.
         return "it refuses the virtual host: there is none of this name, or not for this user"
+    if isinstance(error.__cause__ or error, (SSLCertVerificationError, FileNotFoundError)):
+        return f"{said}; `?cafile=` names a file of authorities"
     return said
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Have the client say nothing of lost connections: `Presence` does, once and in words."""
     for name in ("aiormq.connection", "aiormq.channel"):
         logger = logging.getLogger(name)

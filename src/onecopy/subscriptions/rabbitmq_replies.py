@@ -8,6 +8,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import PublishError
 
 from onecopy.engines.rabbitmq_address import parse
+from onecopy.engines.rabbitmq_link import quieten
 from onecopy.subscriptions.replies import Nobody, Reply
 
 _PATIENCE: Final = 10.0
@@ -47,6 +48,7 @@ class QueueReplier:
         async with self._connecting:
             if self._channel is None or self._channel.is_closed:
                 await self.close()
+                quieten()
                 self._connection = await aio_pika.connect(self._url)
                 self._channel = await self._connection.channel(on_return_raises=True)
             return self._channel
