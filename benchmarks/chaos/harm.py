@@ -11,17 +11,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from benchmarks.chaos import pool
 from benchmarks.processes import ROOT
 from servers.choice import Choice
 from tests.running import Service, alive, wait_until
 
-ROLES: Final = ("web", "job", "image", "supervisor")
-_WEIGHTS: Final = (6, 8, 3, 1)
+_ROLES: Final = {"web": 6, "job": 8, "image": 3, "supervisor": 1}
+"""And how often each is killed, in relation to the others."""
 _SERVER_WEIGHT: Final = 3
 _AWAY: Final = 2.0
 """Seconds that a server is away, at most, after it was killed."""
 _APP: Final = "benchmarks.chaos.app:app"
-_OPTIONS: Final = (_APP, "--workers", "2", "--job-workers", "2", "--no-access-log")
+_OPTIONS: Final = (_APP, "--workers", "2", "--no-access-log")
 _LONGEST_STOP: Final = 2.0  # seconds; less than a lease, so that nobody is taken for dead
 
 
@@ -32,30 +33,40 @@ class Harm:
         self._folder = folder
         self._choice = choice
         self._coming_back: list[threading.Thread] = []
+        by_celery = choice.variables.get("ONECOPY_ENGINE", "").startswith("celery")
+        self._job_workers = 0 if by_celery else 2
         self._service = self._started()
+        self._pool = pool.Pool(folder, choice.variables) if by_celery else None
+        self._roles = {**_ROLES, **dict.fromkeys(choice.servers, _SERVER_WEIGHT)}
+        if by_celery:
+            del self._roles["job"]
+            self._roles |= pool.ROLES
         self.port = self._service.port
         self.kills: Counter[str] = Counter()
         self.stops: Counter[str] = Counter()
 
     def _started(self, *options: str) -> Service:
         environment = {"PYTHONPATH": str(ROOT), **self._choice.variables}
-        service = Service(self._folder, *_OPTIONS, *options, environment=environment)
+        words = (*_OPTIONS, "--job-workers", str(self._job_workers), *options)
+        service = Service(self._folder, *words, environment=environment)
         return service.wait_until_ready()
 
     def end(self) -> None:
         """End the service; its servers stay, or come back."""
         self._service.kill()
+        if self._pool is not None:
+            self._pool.end()
         for server in self._coming_back:
             server.join()
 
     def kill(self) -> None:
         """Send SIGKILL to a process of some kind, if there is one just now."""
-        servers = self._choice.servers
-        roles, weights = (*ROLES, *servers), (*_WEIGHTS, *(_SERVER_WEIGHT for _ in servers))
-        (role,) = random.choices(roles, weights)
+        (role,) = random.choices([*self._roles], [*self._roles.values()])
         try:
-            if role in servers:
+            if role in self._choice.servers:
                 self._kill_server(role)
+            elif self._pool is not None and role in pool.ROLES:
+                self._pool.kill(role)
             elif role == "supervisor":
                 self._kill_supervisor()
             else:
@@ -66,9 +77,9 @@ class Harm:
 
     def stop(self) -> None:
         """Send SIGSTOP to a process of some kind, and SIGCONT after a while."""
-        role = random.choice(ROLES)
+        role = random.choice([role for role in self._roles if role not in self._choice.servers])
         try:
-            victim = self._service.pid if role == "supervisor" else self._victim(role)
+            victim = self._victim(role)
             os.kill(victim, signal.SIGSTOP)
             self.stops[role] += 1
             time.sleep(random.uniform(0.05, _LONGEST_STOP))
@@ -92,6 +103,10 @@ class Harm:
         self._coming_back[0].start()
 
     def _victim(self, role: str) -> int:
+        if self._pool is not None and role in pool.ROLES:
+            return self._pool.victim(role)
+        if role == "supervisor":
+            return self._service.pid
         return random.choice(self._service.pids(role))
 
     def _kill_supervisor(self) -> None:

@@ -128,6 +128,7 @@ class Worker:
         app: str = APP,
         environment: dict[str, str] | None = None,
         concurrency: int = 2,
+        cwd: Path | None = None,
     ) -> None:
         self.path = tier.folder / f"celery-{time.monotonic_ns()}.txt"
         # Without its neighbours, for which it would wait a second.
@@ -135,6 +136,7 @@ class Worker:
         with self.path.open("wb") as log:
             self.process = subprocess.Popen(
                 [CELERY, "-A", app, "worker", *words, *options],
+                cwd=cwd,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
