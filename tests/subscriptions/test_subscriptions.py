@@ -134,6 +134,14 @@ def test_the_outcome_is_sent_to_the_queue_that_a_message_names(
         jobs.run.wait_for_log("there is no queue nowhere; disabled")
 
 
+_CALLED = (
+    ("reply-to", "correlation-id"),
+    ("kafka_replyTopic", "kafka_correlationId"),
+    ("reply_to", "correlation_id"),
+)
+"""Headers of Kafka, as ours, Spring's and FastStream's."""
+
+
 def test_the_outcome_is_sent_to_the_topic_that_a_message_names(
     kafka_server: Kafka, tmp_path: Path
 ) -> None:
@@ -141,11 +149,14 @@ def test_the_outcome_is_sent_to_the_topic_that_a_message_names(
     url = f"kafka://{kafka_server.bootstrap}/?partitions=1"
     with _service(tmp_path, f"kafka:{topic}", ONECOPY_KAFKA=url):
         producer = Producer({"bootstrap.servers": kafka_server.bootstrap, "log_level": 0})
-        headers = {"reply-to": f"{topic}.replies", "correlation-id": "17"}
-        producer.produce(topic, b'{"text": "ask"}', headers=list(headers.items()))
+        for number, (reply_to, correlation) in enumerate(_CALLED):
+            headers = {reply_to: f"{topic}.replies-{number}", correlation: "17"}
+            producer.produce(topic, b'{"text": "ask"}', headers=list(headers.items()))
         assert producer.flush(DEADLINE) == 0
-        value, told = test_kafka.read_one(kafka_server, f"{topic}.replies")
-        assert told["correlation-id"] == b"17"
+        for number, (_, correlation) in enumerate(_CALLED):
+            _, told = test_kafka.read_one(kafka_server, f"{topic}.replies-{number}")
+            assert told[correlation] == b"17"
+        value, told = test_kafka.read_one(kafka_server, f"{topic}.replies-0")
         assert told["ce_type"] == b"onecopy.job.succeeded"
         assert json.loads(value or b"")["result"] == "ask"
 

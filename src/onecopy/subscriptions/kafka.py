@@ -12,12 +12,12 @@ from onecopy.engines.kafka_letters import bury, position_of
 from onecopy.engines.kafka_publisher import Publisher
 from onecopy.engines.kafka_reader import Place, Reader
 from onecopy.engines.presence import Presence
+from onecopy.subscriptions.kafka_replies import CORRELATIONS
 from onecopy.subscriptions.reading import Delivered, Refused
 from onecopy.subscriptions.taking import Taking
 
-# Kafka has no fields for these; the second of each is what Spring calls them.
-_REPLY_TO: Final = ("reply-to", "kafka_replyTopic")
-_CORRELATION: Final = ("correlation-id", "kafka_correlationId")
+# Kafka has no fields for these; the others of each are what Spring and FastStream call them.
+_REPLY_TO: Final = ("reply-to", "kafka_replyTopic", "reply_to")
 
 
 class TopicSubscriber:
@@ -64,7 +64,7 @@ class TopicSubscriber:
             message.value() or b"",
             position_of(message),
             _text(headers, *_REPLY_TO),
-            _text(headers, *_CORRELATION),
+            _text(headers, *CORRELATIONS),
         )
         try:
             await self._taking.take(delivered)

@@ -8,6 +8,8 @@ from onecopy.engines.kafka_publisher import Publisher
 from onecopy.engines.presence import Presence
 from onecopy.subscriptions.replies import Reply
 
+CORRELATIONS: Final = ("correlation-id", "kafka_correlationId", "correlation_id")
+"""Headers with what tells which message a reply is for: ours, Spring's, FastStream's."""
 _PATIENCE: Final = 10.0
 
 
@@ -26,7 +28,7 @@ class TopicReplier:
         headers = {f"ce_{name}": value for name, value in reply.attributes.items()}
         headers["content-type"] = "application/json"
         if reply.correlation is not None:
-            headers["correlation-id"] = headers["kafka_correlationId"] = reply.correlation
+            headers |= dict.fromkeys(CORRELATIONS, reply.correlation)
 
         def then() -> None:
             loop.call_soon_threadsafe(arrived.set)
