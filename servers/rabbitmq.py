@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from servers.process import HOST, Server, free_port
+from servers.tls import Tls
 
 MISSING: Final = "there is no rabbitmq-server: apt-get install rabbitmq-server"
 # The programs of the same names in /usr/sbin run as another user, on the data of the service.
@@ -25,18 +26,30 @@ log.file = false
 log.console = true
 log.console.level = warning
 """
+_SECURE: Final = """\
+listeners.ssl.1 = {host}:{port}
+ssl_options.certfile = {tls.certificate}
+ssl_options.keyfile = {tls.key}
+ssl_options.cacertfile = {tls.authority}
+ssl_options.verify = verify_none
+"""
 # Few threads, none of which turns while there is nothing to do.
 _SMALL: Final = "+S 2:2 +A 8 +sbwt none +sbwtdcpu none +sbwtdio none"
 
 
 class RabbitMQ(Server):
-    """A RabbitMQ of one node, whose virtual host is `/`."""
+    """A RabbitMQ of one node, whose virtual host is `/`.
+
+    tls: has it listen by TLS too: `tls_url`.
+    """
 
     user_name: Final = "onecopy"
     password: Final = "open-sesame"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, tls: Tls | None = None) -> None:
         super().__init__(folder)
+        self._tls = tls
+        self._tls_port = free_port()
         self._epmd_port = free_port()
         self._node_port = free_port()
 
@@ -44,6 +57,11 @@ class RabbitMQ(Server):
     def url(self) -> str:
         """Its first virtual host."""
         return f"amqp://{self.user_name}:{self.password}@{HOST}:{self.port}/%2F"
+
+    @property
+    def tls_url(self) -> str:
+        """Its first virtual host, by TLS."""
+        return f"amqps://{self.user_name}:{self.password}@{HOST}:{self._tls_port}/%2F"
 
     def missing(self) -> str | None:
         """Erlang comes with it."""
@@ -54,6 +72,8 @@ class RabbitMQ(Server):
         configuration = _CONFIGURATION.format(
             host=HOST, port=self.port, user=self.user_name, password=self.password
         )
+        if self._tls is not None:
+            configuration += _SECURE.format(host=HOST, port=self._tls_port, tls=self._tls)
         (self.folder / "rabbitmq.conf").write_text(configuration)
         (self.folder / "plugins").write_text("[].\n")
 

@@ -15,6 +15,8 @@ from servers.postgres import Postgres
 from servers.process import Server
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
+from servers.tls import Tls
+from tests.certificates import issue
 
 
 @contextmanager
@@ -37,16 +39,22 @@ def must_be_installed(server: Server) -> None:
 
 
 @pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Redis]:
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """What servers show that speak TLS, by an authority that nobody knows."""
+    return issue(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory, tls: Tls) -> Generator[Redis]:
     """A Redis that all tests share: each keeps to a prefix, or a channel, of its own."""
-    with started(Redis(tmp_path_factory.mktemp("servers") / "redis")) as server:
+    with started(Redis(tmp_path_factory.mktemp("servers") / "redis", tls=tls)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[RabbitMQ]:
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory, tls: Tls) -> Generator[RabbitMQ]:
     """A RabbitMQ that all tests share: each has a prefix of its own."""
-    with started(RabbitMQ(tmp_path_factory.mktemp("servers") / "rabbitmq")) as server:
+    with started(RabbitMQ(tmp_path_factory.mktemp("servers") / "rabbitmq", tls=tls)) as server:
         yield server
 
 
@@ -64,7 +72,7 @@ def postgres_url(postgres_server: Postgres) -> str:
 
 
 @pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Generator[Kafka]:
+def kafka_server(tmp_path_factory: pytest.TempPathFactory, tls: Tls) -> Generator[Kafka]:
     """A Kafka that all tests share: each has a topic of its own."""
-    with started(Kafka(tmp_path_factory.mktemp("servers") / "kafka")) as server:
+    with started(Kafka(tmp_path_factory.mktemp("servers") / "kafka", tls=tls)) as server:
         yield server

@@ -20,7 +20,8 @@ _CONNECTIONS: Final = 4
 _SETTINGS: Final = (
     # A plan that was made for an empty table stays in use for minutes: of these queries each has
     # its index, however few rows there are now.
-    "-c enable_seqscan=off -c enable_bitmapscan=off "
+    # What has none, a table of one row, is not to be taken for much work, and compiled.
+    "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off "
     f"-c statement_timeout={int(PATIENCE * 1000)} -c lock_timeout={int(PATIENCE * 500)} "
     f"-c idle_in_transaction_session_timeout={int(PATIENCE * 2000)}"
 )

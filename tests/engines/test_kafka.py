@@ -1,6 +1,7 @@
 """The Kafka engine on a real Kafka."""
 
 import asyncio
+import re
 import sys
 import time
 from pathlib import Path
@@ -21,8 +22,10 @@ from onecopy.engines.outbox import MOST
 from onecopy.engines.urls import open_engine
 from onecopy.errors import OptionError
 from onecopy.testing import EngineContract
-from onecopy.testing._engines import LONG, Connect, due_job, until
+from onecopy.testing._engines import LONG, Connect, due_job, hear, opened, until
 from servers.kafka import Kafka
+from servers.tls import Tls
+from tests.engines.refusals import said_of_refusal
 from tests.servers import started
 
 
@@ -118,12 +121,64 @@ def test_rings_while_no_broker_is_there_wait_for_none(
     assert sum("as fast as jobs come" in line for line in said) == 1
 
 
-def test_urls(tmp_path: Path) -> None:
-    own = LocalEngine(str(tmp_path))
-    bad = ("", "///topic", "//host/a/b", "//host/..", "//host/topic?partitions=x", "//host/?a=1")
-    for url in (f"kafka:{each}" for each in bad):
-        with pytest.raises(OptionError, match="it would be kafka://host:port"):
-            open_engine(url, own, str(tmp_path))
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("kafka://onecopy:open-sesame@{tls}/x", "certificate verify failed"),
+        (
+            "kafka://onecopy:secret-word@{tls}/x?ssl.ca.location={authority}",
+            "Authentication failed: Invalid username or password",
+        ),
+        ("kafka://{tls}/x", r"none of the brokers answers \(is security.protocol right\?\)"),
+        ("kafka://127.0.0.1:1/x", "Connection refused"),
+    ],
+)
+def test_brokers_that_refuse_are_said_once_and_no_password(
+    url: str,
+    said: str,
+    kafka_server: Kafka,
+    tls: Tls,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    where = url.format(tls=f"127.0.0.1:{kafka_server.tls_port}", authority=tls.authority)
+    line = said_of_refusal(lambda own: KafkaEngine(where, own), tmp_path, caplog)
+    assert re.search(said, line)
+    assert not re.search("secret-word|open-sesame", caplog.text)
+
+
+def test_an_authority_and_a_user_that_are_named(
+    kafka_server: Kafka, tls: Tls, tmp_path: Path
+) -> None:
+    place = f"onecopy:open-sesame@127.0.0.1:{kafka_server.tls_port}/test-{uuid4()}"
+    url = f"kafka://{place}?partitions=1&ssl.ca.location={tls.authority}"
+
+    async def scenario() -> None:
+        async with opened(lambda: KafkaEngine(url, LocalEngine(str(tmp_path))), 2) as engines:
+            job = due_job()
+            await engines[0].ring([job])
+            assert await hear(engines[1], 1) == [Rung(job.id, job.task)]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "kafka:",
+        "kafka:///topic",
+        "kafka://host/a/b",
+        "kafka://host/..",
+        "kafka://host/topic?partitions=x",
+        "kafka://host/?a=1",
+        "kafka://host/?no.such=property",
+        "kafka://user:secret-word@host/?ssl.ca.location=/nothing",
+    ],
+)
+def test_urls_that_cannot_be(url: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="it would be kafka://host:port") as refused:
+        open_engine(url, LocalEngine(str(tmp_path)), str(tmp_path))
+    assert "secret-word" not in str(refused.value)
 
 
 def test_without_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

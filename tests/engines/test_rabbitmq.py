@@ -21,8 +21,10 @@ from onecopy.engines.rabbitmq_letters import FROM, REASON
 from onecopy.engines.urls import open_engine
 from onecopy.errors import OptionError
 from onecopy.testing import EngineContract
-from onecopy.testing._engines import LONG, Connect, due_job, opened, until
+from onecopy.testing._engines import LONG, Connect, due_job, hear, opened, until
 from servers.rabbitmq import RabbitMQ
+from servers.tls import Tls
+from tests.engines.refusals import said_of_refusal
 
 
 class TestRabbitMQEngine(EngineContract):
@@ -32,8 +34,8 @@ class TestRabbitMQEngine(EngineContract):
         return lambda: RabbitMQEngine(url, LocalEngine(str(tmp_path)))
 
 
-def _engine(server: RabbitMQ, folder: Path, prefix: str, url: str | None = None) -> RabbitMQEngine:
-    return RabbitMQEngine(f"{url or server.url}?prefix={prefix}", LocalEngine(str(folder)))
+def _engine(server: RabbitMQ, folder: Path, prefix: str) -> RabbitMQEngine:
+    return RabbitMQEngine(f"{server.url}?prefix={prefix}", LocalEngine(str(folder)))
 
 
 async def _send(server: RabbitMQ, queue: str, body: bytes, headers: dict[str, Any]) -> None:
@@ -147,9 +149,11 @@ def test_a_full_disk_keeps_nobody_waiting(rabbitmq_server: RabbitMQ, tmp_path: P
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("amqp://somebody:secret-word@{host}/%2F", "login was refused|ACCESS_REFUSED"),
-        ("amqp://onecopy:open-sesame@{host}/nowhere", "virtual host"),
+        ("amqp://somebody:secret-word@{plain}/%2F", "login was refused|ACCESS_REFUSED"),
+        ("amqp://onecopy:open-sesame@{plain}/nowhere", "virtual host"),
         ("amqp://onecopy:secret-word@127.0.0.1:1/%2F", "refused|Errno"),
+        ("{tls}", r"certificate verify failed.*`\?cafile=` names a file of authorities"),
+        ("{tls}?cafile=/nothing", r"No such file.*`\?cafile=` names a file of authorities"),
     ],
 )
 def test_a_broker_that_refuses_is_said_once_and_no_password(
@@ -159,23 +163,23 @@ def test_a_broker_that_refuses_is_said_once_and_no_password(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    where = url.format(host=f"127.0.0.1:{rabbitmq_server.port}")
+    place = f"127.0.0.1:{rabbitmq_server.port}"
+    where = url.format(plain=place, tls=rabbitmq_server.tls_url)
+    line = said_of_refusal(lambda own: RabbitMQEngine(where, own), tmp_path, caplog)
+    assert re.search(said, line)
+    assert not re.search("secret-word|open-sesame", caplog.text)
+
+
+def test_an_authority_that_is_named(rabbitmq_server: RabbitMQ, tls: Tls, tmp_path: Path) -> None:
+    url = f"{rabbitmq_server.tls_url}?cafile={tls.authority}&prefix=test-{uuid4()}"
 
     async def scenario() -> None:
-        engine = _engine(rabbitmq_server, tmp_path, "x", where)
-        await engine.open()
-        await engine.ring([due_job()])
-        assert await engine.wait_for_ring(["default"], 0.1) is None
-        await until(lambda: "until it is back" in caplog.text)
-        assert await engine.wait_for_ring(["default"], 0.5) is None
-        await engine.close()
+        async with opened(lambda: RabbitMQEngine(url, LocalEngine(str(tmp_path))), 2) as engines:
+            job = due_job()
+            await engines[0].ring([job])
+            assert await hear(engines[1], 1) == [Rung(job.id, job.task)]
 
     asyncio.run(scenario())
-    lines = [record.getMessage() for record in caplog.records if "onecopy" in record.name]
-    assert len(lines) == 1
-    assert re.search(said, lines[0])
-    assert "Jobs are accepted all the same" in lines[0]
-    assert not re.search("secret-word|open-sesame", caplog.text)
 
 
 def test_urls(tmp_path: Path) -> None:

@@ -102,6 +102,21 @@ def test_nobody_is_there_or_knows_the_task(hosts: Hosts) -> None:
     run(scenario())
 
 
+def test_a_host_that_starts_when_there_was_none_is_found_soon(hosts: Hosts) -> None:
+    async def scenario() -> None:
+        caller = hosts.caller()
+        with pytest.raises(NoWorker):
+            await caller.call(CALL)
+        async with Worker().serving(hosts.there), hosts.gateway(), asyncio.timeout(2.5):
+            while True:
+                with contextlib.suppress(NoWorker):
+                    assert await caller.call(CALL) == '"done"'
+                    return
+                await asyncio.sleep(0.05)
+
+    run(scenario())
+
+
 def test_a_host_that_is_busy_says_so(hosts: Hosts) -> None:
     async def busy(question: bytes) -> bytes:
         return json.encode(Answer(busy=True))

@@ -16,18 +16,20 @@ def host(folder: Path, name: str) -> Path:
 
 
 def test_a_web_tier_calls_the_workers_of_another_host(tmp_path: Path) -> None:
-    shared = {
-        "ONECOPY_STORE": f"sqlite:///{tmp_path}/jobs.sqlite3",
-        "ONECOPY_CALLS_SECRET": SECRET,
-    }
+    call_between_hosts(tmp_path, f"sqlite:///{tmp_path}/jobs.sqlite3")
+
+
+def call_between_hosts(folder: Path, store: str) -> None:
+    """Have a web tier call a worker of another host, which it finds in their store."""
+    shared = {"ONECOPY_STORE": store, "ONECOPY_CALLS_SECRET": SECRET}
     listens = {**shared, "ONECOPY_CALLS": "127.0.0.1:0"}
     options = ["work:app", "--workers", "1", "--no-access-log", "--job-workers"]
     with (
-        service(host(tmp_path, "web"), *options, "0", environment=shared) as web,
-        service(host(tmp_path, "data"), *options, "1", environment=listens) as data,
+        service(host(folder, "web"), *options, "0", environment=shared) as web,
+        service(host(folder, "data"), *options, "1", environment=listens) as data,
     ):
         wait_until(lambda: web.get("/call/mark") == ["result", "called"])
-        assert "called" in (tmp_path / "data" / "notes").read_text()
+        assert "called" in (folder / "data" / "notes").read_text()
         assert SECRET not in web.log + data.log
 
 

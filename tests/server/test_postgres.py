@@ -56,6 +56,7 @@ def test_from_a_request_to_its_result(run: Service, postgres_url: str) -> None:
     assert jobs.kinds(flaky["id"]) == kinds
     assert run.get("/submit/one") == "one"
     assert run.get("/submit_sync/two") == ["two", "succeeded"]
+    assert run.get("/call/mark") == ["result", "called"]
     marked = jobs.submit("mark", text="x")
     assert '"kind":"succeeded"' in _events(run, marked)
     napping = jobs.submit("nap", seconds=60)

@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from urllib.parse import quote
 
@@ -22,9 +22,19 @@ from onecopy.postgres_address import PostgresAddress
 from onecopy.stores import Filter, Unavailable, change_one, postgres_connections
 from onecopy.stores.postgres import PostgresStore
 from onecopy.stores.urls import open_store
-from onecopy.testing._stores.jobs import NOW, Child, claim_one, make_job, run_open, token_of
+from onecopy.testing._stores.jobs import (
+    NOW,
+    Child,
+    claim_one,
+    ids_of,
+    make_job,
+    run_open,
+    token_of,
+)
 from servers.postgres import Postgres
+from tests.disks import make_room
 from tests.proxy import Proxy
+from tests.stores.filling import Filling
 
 
 def _store(url: str) -> PostgresStore:
@@ -239,6 +249,41 @@ def test_a_server_that_is_killed_under_load_and_started_again(
     finally:
         if not postgres_server.answers():
             postgres_server.start()
+
+
+def test_a_full_disk(postgres_server: Postgres, postgres_url: str, small_disk: Path) -> None:
+    """Of a tablespace: what is answered is kept, and all goes on once there is room."""
+    store = _store(f"{postgres_url}&options=-c%20default_tablespace%3Dsmall")
+    filling = Filling(store)
+
+    async def scenario() -> None:
+        await filling.until_it_is_full()
+        filling.must_all_say("the disk is full: make room, nothing else needs to be done")
+        await filling.must_be_right()
+        make_room(small_disk)
+        filling.accepted += ids_of(await store.accept([make_job()]))
+        await filling.must_be_right()
+        count = len(filling.accepted)
+        claimed = await store.claim("w", ["default"], now=NOW, until=NOW + 9, limit=count)
+        assert sorted(ids_of(claimed)) == sorted(filling.accepted)
+
+    with _tablespace(postgres_server, small_disk, postgres_url.rpartition("=")[2]):
+        run_open(store, scenario)
+
+
+@contextlib.contextmanager
+def _tablespace(server: Postgres, folder: Path, schema: str) -> Generator[None]:
+    """Have the tablespace `small` in a folder; drop it at the end, with a schema that is in it."""
+    if (user := server.user()) is not None:
+        shutil.chown(folder, user)
+    with psycopg.connect(server.superuser_url, autocommit=True) as superuser:
+        superuser.execute(f"CREATE TABLESPACE small LOCATION '{folder}'".encode())
+        superuser.execute("GRANT CREATE ON TABLESPACE small TO PUBLIC")
+        try:
+            yield
+        finally:
+            superuser.execute(f"DROP SCHEMA {schema} CASCADE".encode())
+            superuser.execute("DROP TABLESPACE small")
 
 
 async def _until(holds: Callable[[], bool]) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 
 import pytest
-import trustme
 
 from onecopy.errors import OptionError
 from onecopy.jobs import Cancel, Job, NotAllowed, Succeed
@@ -31,9 +30,12 @@ from onecopy.testing._stores.jobs import (
 )
 from servers.process import HOST
 from servers.redis import DURABLE, Redis
+from servers.tls import Tls
+from tests.disks import make_room
 from tests.proxy import Proxy
 from tests.running import DEADLINE
 from tests.servers import started
+from tests.stores.filling import Filling
 
 SECRET = "s3cret-word"
 
@@ -154,34 +156,15 @@ def test_wrong_passwords(tmp_path: Path) -> None:
         assert "it wants a password" in refusal(f"redis://{place}")
 
 
-def test_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    certificate = authority.issue_cert(HOST)
-    ca, cert, key = (tmp_path / name for name in ("ca.pem", "cert.pem", "key.pem"))
-    authority.cert_pem.write_to_path(str(ca))
-    certificate.cert_chain_pems[0].write_to_path(str(cert))
-    certificate.private_key_pem.write_to_path(str(key))
-
-    with Tls(tmp_path / "redis", cert, key, ca) as server:
-        place = f"{HOST}:{server.tls_port}"
-        url = f"rediss://{place}/0?ca={ca}"
-        store = store_at(url)
-        job = make_job()
-        run_open(store, lambda: store.accept([job]))
-        assert "certificate verify failed" in refusal(f"rediss://{place}")
-        assert "`?ca=` names a file of authorities" in refusal(f"rediss://{place}")
-        assert "cannot be reached" in refusal(f"redis://{place}")
-
-
-class Tls(Redis):
-    """A Redis that takes TLS on a port of its own."""
-
-    def __init__(self, folder: Path, cert: Path, key: Path, ca: Path) -> None:
-        super().__init__(folder)
-        self.tls_port = Redis(folder).port
-        files = ("--tls-cert-file", str(cert), "--tls-key-file", str(key))
-        more = ("--tls-ca-cert-file", str(ca), "--tls-auth-clients", "no")
-        self._options = ("--tls-port", str(self.tls_port), *files, *more)
+def test_tls(redis_server: Redis, tls: Tls) -> None:
+    url = redis_server.tls_url
+    store = store_at(f"{url}?ca={tls.authority}")
+    job = make_job()
+    run_open(store, lambda: store.accept([job]))
+    assert "certificate verify failed" in refusal(url)
+    assert "`?ca=` names a file of authorities" in refusal(url)
+    assert "`?ca=` names a file of authorities" in refusal(f"{url}?ca=/nothing")
+    assert "cannot be reached" in refusal(url.replace("rediss:", "redis:"))
 
 
 def test_a_server_without_memory_takes_no_jobs_and_ends_those_it_has(tmp_path: Path) -> None:
@@ -199,6 +182,51 @@ def test_a_server_without_memory_takes_no_jobs_and_ends_those_it_has(tmp_path: P
 
     with started(Redis(tmp_path / "redis")) as server:
         store = store_at(server.url)
+        run_open(store, scenario)
+
+
+def test_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+    """Nothing can be written any more, until there is room."""
+    options = ("--appendonly", "yes", "--appendfsync", "everysec", "--dir", str(small_disk))
+
+    async def scenario() -> None:
+        await filling.until_it_is_full()
+        filling.must_all_say("its disk is full: make room, nothing else needs to be done")
+        await filling.must_be_right()
+        with pytest.raises(Unavailable, match="its disk is full"):
+            await claim_one(store)
+        make_room(small_disk)
+        enough = len(filling.accepted) + 1
+        await until_answer(
+            lambda: filling.accept(make_job()), lambda _: len(filling.accepted) >= enough
+        )
+        server.kill()
+        server.start()
+        await filling.must_be_right()
+        assert (await claim_one(store)).id in filling.accepted
+
+    with started(Redis(tmp_path / "redis", options)) as server:
+        store = store_at(server.url)
+        filling = Filling(store)
+        run_open(store, scenario)
+
+
+def test_a_full_disk_of_a_server_that_syncs_always(small_disk: Path, tmp_path: Path) -> None:
+    """It ends, rather than to answer what it has not written; it is to be started again."""
+
+    async def scenario() -> None:
+        await filling.until_it_is_full()
+        filling.must_all_say("cannot be reached")
+        assert not server.answers()
+        server.stop()
+        make_room(small_disk)
+        server.start()
+        await filling.must_be_kept()
+        await store.accept([make_job()])
+
+    with started(Redis(tmp_path / "redis", (*DURABLE, "--dir", str(small_disk)))) as server:
+        store = store_at(server.url)
+        filling = Filling(store)
         run_open(store, scenario)
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Literal
@@ -22,6 +22,8 @@ from onecopy.jobs import Event, Job, accepted, new_id
 from onecopy.stores import Filter, Unavailable, lanes, sqlite_group, sqlite_rows, sqlite_schema
 from onecopy.stores.sqlite import SQLiteStore
 from onecopy.testing._stores.jobs import NOW, Child, ids_of, make_job, run_open
+from tests.disks import make_room, mount
+from tests.stores.filling import Filling
 
 # Accepts jobs, 16 callers at once, and prints the id of each when it was answered.
 ACCEPT_FOR_EVER = """
@@ -354,43 +356,18 @@ def test_a_file_of_another_user(path: Path) -> None:
     assert "give this user the right to" in Child(open_as_nobody).result()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of one megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = os.geteuid() == 0 and not mount(folder, "-t", "tmpfs", "-o", "size=1m", "onecopy")
-    if not mounted:
-        pytest.skip("mounting a small disk takes root")
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def mount(folder: Path, *options: str) -> int:
-    return subprocess.run(["mount", *options, folder], capture_output=True, check=False).returncode
-
-
 def test_a_full_disk(small_disk: Path) -> None:
     """What is answered is there; what is refused is not; with room again it goes on."""
     store = SQLiteStore(small_disk / "jobs.db")
-    accepted: list[str] = []
-    refused: dict[str, str] = {}
-
-    async def accept(job: Job) -> None:
-        try:
-            accepted.extend(ids_of(await store.accept([job])))
-        except Unavailable as error:
-            refused[job.id] = str(error)
+    filling = Filling(store)
 
     async def scenario() -> None:
-        while not refused:
-            jobs = [make_job(arguments=f'"{"x" * 3000}"') for _ in range(20)]
-            await asyncio.gather(*(accept(job) for job in jobs))
-        assert all("the disk is full: make room" in words for words in refused.values())
-        assert sorted(ids_of(await store.get([*accepted, *refused]))) == sorted(accepted)
-        assert mount(small_disk, "-o", "remount,size=8m") == 0
-        accepted.append((await accept_one(store)).id)
-        assert len(await store.get(accepted)) == len(accepted)
+        await filling.until_it_is_full()
+        filling.must_all_say("the disk is full: make room")
+        await filling.must_be_right()
+        make_room(small_disk)
+        filling.accepted.append((await accept_one(store)).id)
+        await filling.must_be_right()
 
     run_open(store, scenario)
     assert ask(small_disk / "jobs.db", "PRAGMA integrity_check") == [("ok",)]

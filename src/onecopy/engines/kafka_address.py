@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from confluent_kafka import KafkaException, Producer
+
 from onecopy.errors import OptionError
 
 _LIKE: Final = "it would be kafka://host:port,host:port/topic"
@@ -49,7 +51,8 @@ def parse(url: str) -> Address:
 
     In its query: `partitions` (6), `replication` (-1), `group` (the topic's name), and properties
     of librdkafka, which all have a dot in their names. User and password are for SASL, over TLS
-    unless `security.protocol` says otherwise. Raises OptionError.
+    unless `security.protocol` says otherwise. Raises OptionError, also for properties that there
+    are not, and for files of theirs that cannot be read.
     """
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
@@ -66,7 +69,17 @@ def parse(url: str) -> Address:
     ).of_topic(topic)
     if query:
         raise _fault(f"{', '.join(query)}: there is no such option")
+    _must_be_taken(address.properties)
     return address
+
+
+def _must_be_taken(properties: Mapping[str, str]) -> None:
+    """Raise OptionError for what librdkafka does not take: a client that is not connected says."""
+    try:
+        Producer({"log_level": 0, **properties})
+    except KafkaException as error:
+        said: str = error.args[0].str()
+        raise _fault(said.removeprefix("Failed to create producer: ")) from None
 
 
 def _with_port(host: str) -> str:

@@ -13,7 +13,7 @@ from confluent_kafka.admin._metadata import ClusterMetadata, TopicMetadata
 from confluent_kafka.admin._resource import ResourceType
 
 from onecopy.engines.kafka_address import Address, parse
-from onecopy.engines.kafka_thread import AWAY, REFUSED, configuration
+from onecopy.engines.kafka_thread import AWAY, configuration, reason_of
 
 _PATIENCE: Final = 5.0
 _TURN: Final = 0.5
@@ -46,8 +46,7 @@ def _cluster(admin: AdminClient, address: Address, said: list[KafkaError]) -> Cl
         except KafkaException as error:
             admin.poll(0)
             if any(each.code() in AWAY for each in said) or time.monotonic() > ends:
-                refused = [each for each in said if each.code() in REFUSED]
-                what = (refused or said or [error.args[0]])[0].str()
+                what = reason_of([*said, error.args[0]])
                 raise OSError(f"Kafka at {address.brokers} cannot be reached: {what}") from error
 
 

@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from onecopy.engines.dead_letters import DeadLetter, text
 from onecopy.engines.kafka_address import parse
 from onecopy.engines.kafka_letters import FROM, REASON
 from onecopy.engines.kafka_publisher import Publisher
-from onecopy.engines.kafka_thread import Errors, configuration
+from onecopy.engines.kafka_thread import configuration, reason_of
 from onecopy.engines.presence import Presence
 
 _PATIENCE: Final = 10.0
@@ -59,19 +59,21 @@ class KafkaDeadLetters:
         return wanted
 
     def _read(self, limit: int | None) -> list[Message]:
-        errors = Errors("dead letters", self._presence)
+        said: list[KafkaError] = []
         consumer = Consumer(
             {
                 "group.id": f"onecopy-look-{uuid4()}",
                 "enable.auto.commit": False,
-                **configuration(self._address, errors),
+                **configuration(self._address, said.append),
             }
         )
         try:
             found = sorted(self._messages(consumer), key=lambda each: each.timestamp()[1])
             return found[:limit]
         except KafkaException as error:
-            raise OSError(f"{self._presence.broker}: {error.args[0].str()}") from error
+            consumer.poll(0)  # Its connections say why.
+            why = reason_of([*said, error.args[0]])
+            raise OSError(f"{self._presence.broker}: {why}") from error
         finally:
             consumer.close()
 

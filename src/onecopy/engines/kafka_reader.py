@@ -19,6 +19,8 @@ from onecopy.engines.presence import Presence
 
 _TURN: Final = 0.1
 _AGAIN: Final = 0.5
+_CLOSE: Final = 5.0
+"""Seconds that brokers are given to answer who leaves; the client would wait for a minute."""
 _AHEAD: Final = 64
 """Messages that are read and not settled yet, about."""
 _logger = logging.getLogger("onecopy.engine")
@@ -66,16 +68,15 @@ class Reader:
         return sum(prefix.unsettled for prefix in self._prefixes.values()) >= _AHEAD
 
     def close(self) -> None:
-        """Commit, leave the group, and wait until that is done; blocks."""
+        """Commit, leave the group, and wait until that is done, unless it takes long; blocks."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(_CLOSE)
 
     # In its thread.
 
     def _run(self) -> None:
         while not self._closing.is_set():
             if not make_topics(self._address, self._errors, self._topics):
-                self._errors(KafkaError(KafkaError._ALL_BROKERS_DOWN))
                 self._closing.wait(_AGAIN)
                 continue
             try:

@@ -33,6 +33,8 @@ REFUSED: Final = b"refused"
 _SHORTEST: Final = 32
 _CONNECT: Final = 2.0
 _KNOWN_FOR: Final = 5.0
+_NONE_FOR: Final = 0.5
+"""Seconds for which it is remembered that no other host takes calls: one may have just started."""
 _logger = logging.getLogger("onecopy.jobs")
 
 
@@ -124,7 +126,8 @@ class DistantHosts:
                 yield answer + b"\n" if answer else b""
 
     async def _shuffled(self) -> list[str]:
-        if time.monotonic() - self._read_at > _KNOWN_FOR:
+        known_for = _KNOWN_FOR if self._addresses else _NONE_FOR
+        if time.monotonic() - self._read_at > known_for:
             with suppress(Unavailable):
                 self._addresses = await self._store.announced(now=time.time())
                 self._read_at = time.monotonic()

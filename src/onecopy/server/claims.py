@@ -53,6 +53,8 @@ class Claims:
         self._look_at = 0.0
         """When the store is to be looked into, whoever rings (monotonic)."""
         self._stopping = False
+        self._said: str | None = None
+        """Why nothing can be claimed, as it was said; None while the store answers."""
 
     @property
     def stopping(self) -> bool:
@@ -101,6 +103,7 @@ class Claims:
         except Unavailable as error:
             await self._pause(error)
             return []
+        self._said = None
         claimed = [answer for answer in answers if isinstance(answer, Job)]
         if len(claimed) < len(jobs):  # One that is not due yet is named once.
             await self._plan_look()
@@ -121,6 +124,7 @@ class Claims:
         except Unavailable as error:
             await self._pause(error)
             return limit
+        self._said = None
         self._start(jobs)
         if self._runtime.engine.names_jobs:
             heard, self._heard = self._heard, False
@@ -144,7 +148,9 @@ class Claims:
             self._attempts.start(job)
 
     async def _pause(self, error: Unavailable) -> None:
-        _logger.error("cannot claim: %s", error)
+        if str(error) != self._said:
+            self._said = str(error)
+            _logger.error("cannot claim: %s", error)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_EVERY):
                 await self._wake.wait()

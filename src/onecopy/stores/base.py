@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple, Protocol, runtime_checkable
 
 from onecopy.deliveries import Delivery, Try
-from onecopy.jobs import Change, Event, Job, NotAllowed, Order, Status
+from onecopy.jobs import (
+    Cancel,
+    Change,
+    Claim,
+    Event,
+    Expire,
+    Job,
+    Lose,
+    NotAllowed,
+    Order,
+    Requeue,
+    Status,
+)
 from onecopy.stores.deliveries import Deliveries
 
 RING_SOON: Final = 1.0
@@ -19,6 +31,18 @@ RING_SOON: Final = 1.0
 
 class Unavailable(Exception):
     """The store cannot be reached or cannot write now; nothing of the call has happened."""
+
+
+class Outdated(Unavailable):
+    """A newer onecopy has written the store: this process takes nothing more from it.
+
+    What it runs it ends: what `is_of_own_attempt` is recorded all the same.
+    """
+
+
+def is_of_own_attempt(change: Change) -> bool:
+    """Whether only who runs a job, or its supervisor, says so."""
+    return not isinstance(change, Claim | Cancel | Expire | Lose | Requeue)
 
 
 class CannotJoin(Exception):

@@ -26,11 +26,12 @@ from typing import Final
 from onecopy.deliveries import Delivery, Try
 from onecopy.jobs import Change, Event, Job, NotAllowed, Order
 from onecopy.postgres_address import PostgresAddress
+from onecopy.postgres_connection import Connection
 from onecopy.stores import postgres_accept as accepting
 from onecopy.stores import postgres_import as importing
 from onecopy.stores import postgres_joining as joining
 from onecopy.stores import postgres_queries as queries
-from onecopy.stores.base import Filter, Record, Stats
+from onecopy.stores.base import Filter, Outdated, Record, Stats
 from onecopy.stores.postgres_claims import next_due
 from onecopy.stores.postgres_database import Database
 from onecopy.stores.postgres_deliveries import PostgresDeliveries
@@ -39,7 +40,7 @@ from onecopy.stores.postgres_figures import fold, stats
 from onecopy.stores.postgres_groups import Groups
 from onecopy.stores.postgres_orders import in_turn, orders_of, settle_noted, settled
 from onecopy.stores.postgres_rows import events
-from onecopy.stores.postgres_schema import prepare
+from onecopy.stores.postgres_schema import Newer, prepare
 
 type _Changes = tuple[Sequence[tuple[str, Change]], float]
 type _Granted = list[Job] | Exception
@@ -52,7 +53,8 @@ class PostgresStore:
     """Jobs in PostgreSQL; the Store protocol says what each method does."""
 
     def __init__(self, address: PostgresAddress) -> None:
-        self._database = Database(address, lambda connection: prepare(connection, address))
+        self._database = Database(address, self._prepare)
+        self._opened = False
         self._deliveries = PostgresDeliveries(self._database)
         self._of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _OfLoop]
         self._of_loops = weakref.WeakKeyDictionary()
@@ -64,9 +66,18 @@ class PostgresStore:
 
     async def open(self) -> None:
         """Connect, and bring the schema up to date. Raises Unavailable."""
+        self._opened = False
         await self._database.open()
+        self._opened = True
         for concern in await self.concerns():
             _logger.warning("the store %s: its server %s", self._database.address.name, concern)
+
+    async def _prepare(self, connection: Connection) -> None:
+        try:
+            await prepare(connection, self._database.address)
+        except Outdated:
+            if not self._opened:
+                raise
 
     async def concerns(self) -> list[str]:
         """Return in words what could lose jobs that its server has accepted."""
@@ -240,6 +251,8 @@ class _OfLoop:
             lambda link: settled(link, orders, lambda link: accepting.accept_simple(link, wishes))
         )
 
-    async def _change(self, groups: Sequence[_Changes]) -> list[list[queries.Answer]]:
+    async def _change(self, groups: Sequence[_Changes]) -> list[list[queries.Answer] | Exception]:
         orders: set[Order] = set()
-        return await self._database.write(lambda link: queries.change(link, groups, orders))
+        answers = await self._database.write(lambda link: queries.change(link, groups, orders))
+        address = self._database.address
+        return [each.of(address) if isinstance(each, Newer) else each for each in answers]

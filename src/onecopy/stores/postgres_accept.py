@@ -9,6 +9,7 @@ from onecopy.stores.base import IdempotencyConflict, QueueFull
 from onecopy.stores.postgres_database import Again, Asking
 from onecopy.stores.postgres_figures import queued
 from onecopy.stores.postgres_rows import COLUMNS, columns_of, job_of, new_row
+from onecopy.stores.postgres_schema import Newer, known
 
 _INSERT: Final = """
 WITH given AS (
@@ -26,7 +27,8 @@ WITH given AS (
   ) SELECT
     id, task, queue, priority, created_at, idempotency_key, ordering_key, status, due_at,
     expires_at, job, arguments
-  FROM given ORDER BY place ON CONFLICT DO NOTHING RETURNING seq, id, queue, task
+  FROM given WHERE (SELECT max(version) FROM version) <= %b::integer
+  ORDER BY place ON CONFLICT DO NOTHING RETURNING seq, id, queue, task
 ), told AS (
   INSERT INTO events (job, number, at, kind, data)
   SELECT new.seq, number, created_at, 'accepted', data FROM new JOIN given ON given.id = new.id
@@ -36,9 +38,11 @@ WITH given AS (
   GROUP BY queue, task ORDER BY queue, task
   ON CONFLICT (queue, task, slot) DO UPDATE SET queued = figures.queued + excluded.queued
 )
-SELECT id FROM new
+SELECT version, id FROM (SELECT max(version) AS version FROM version) AS found
+LEFT JOIN new ON true
 """
-"""Records those jobs that are not on record, each with its first event."""
+"""Records those jobs that are not on record, each with its first event; nothing in a schema that
+is newer. Answers the version of it with each id, or with none."""
 _KNOWN: Final = f"""
 SELECT {COLUMNS} FROM jobs WHERE id = ANY(%b::text[])
 UNION ALL
@@ -136,11 +140,14 @@ async def accept(link: Asking, wish: Wish) -> list[Job]:
 
 
 async def insert(link: Asking, jobs: Iterable[Job]) -> set[str]:
-    """Record those jobs that are not on record, and return their ids."""
+    """Record those jobs that are not on record, and return their ids. Raises Newer."""
     rows = [new_row(job) for job in jobs]
     if not rows:
         return set()
-    return {id for (id,) in await link.rows(_INSERT, *columns_of(rows))}  # noqa: A001
+    answer = await link.rows(_INSERT, *columns_of(rows), known())
+    if answer[0][0] > known():
+        raise Newer(answer[0][0])
+    return {job for _, job in answer if job is not None}
 
 
 async def on_record(link: Asking, jobs: Sequence[Job]) -> Known:

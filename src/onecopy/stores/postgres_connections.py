@@ -21,7 +21,7 @@ type Prepare = Callable[[Connection], Awaitable[None]]
 def unavailable(address: PostgresAddress, error: BaseException) -> Unavailable:
     """Say what is wrong with a store, where, and what to do."""
     if isinstance(error, Unavailable):
-        return Unavailable(*error.args)
+        return type(error)(*error.args)
     return Unavailable(f"the store {address.name} cannot be used: {address.reason(error)}")
 
 

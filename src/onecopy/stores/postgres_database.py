@@ -18,12 +18,14 @@ from onecopy.postgres_address import PATIENCE, PostgresAddress
 from onecopy.postgres_connection import Connection
 from onecopy.stores.base import Unavailable
 from onecopy.stores.postgres_connections import Connections, Prepare, unavailable
+from onecopy.stores.postgres_schema import Newer, known
 
 type Work[T] = Callable[[Link], Awaitable[T]]
 type Row = tuple[Any, ...]
 
 _LOST_A_RACE: Final = (errors.DeadlockDetected, errors.SerializationFailure)
 _BROKEN: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+_LOOK: Final = "SELECT pg_current_xact_id_if_assigned()::text, (SELECT max(version) FROM version)"
 _TRIES: Final = 5
 
 
@@ -46,12 +48,13 @@ class Asking(Protocol):
 class Link:
     """A connection while it is used: in a pipeline, what is only done goes along with what is next.
 
-    xid: of its transaction, from when `lock` has found rows.
+    xid: of its transaction, from when `lock` has found rows. version: of the schema, as of then.
     """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.xid: str | None = None
+        self.version = 0
 
     async def do(self, query: str, *values: object) -> None:
         """Have something done; it may fail later."""
@@ -65,11 +68,16 @@ class Link:
     async def lock(self, query: str, *values: object) -> list[Row]:
         """Return the rows that a query locks; the transaction writes some of them."""
         cursor = await self._connection.execute(query.encode(), values, binary=True)
-        asked = await self._connection.execute("SELECT pg_current_xact_id_if_assigned()::text")
+        asked = await self._connection.execute(_LOOK)
         rows = await cursor.fetchall()
-        found = await asked.fetchone()
-        self.xid = None if found is None else found[0]
+        for xid, version in await asked.fetchall():
+            self.xid, self.version = xid, version
         return rows
+
+    def must_be_known(self) -> None:
+        """Raise Newer if a newer onecopy has written the schema."""
+        if self.version > known():
+            raise Newer(self.version)
 
     async def transaction[T](self, work: "Work[T]") -> T:
         """Do something in a transaction."""
@@ -146,7 +154,10 @@ class Database:
 
     async def _once[T](self, work: Work[T]) -> T:
         async with self._connections().one() as connection:
-            return await work(Link(connection))
+            try:
+                return await work(Link(connection))
+            except Newer as error:
+                raise error.of(self.address) from None
 
     async def _written[T](self, work: Work[T]) -> T:
         link: list[Link] = []

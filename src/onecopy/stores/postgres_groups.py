@@ -72,7 +72,7 @@ class Groups[Request, Answer]:
             answers = await self._serve([call.request for call in calls])
         except Unavailable as error:
             # One for each caller: an exception keeps the traceback of who raised it.
-            answers = [Unavailable(*error.args) for _ in calls]
+            answers = [type(error)(*error.args) for _ in calls]
         except Exception as error:
             if len(calls) > 1:
                 for call in calls:

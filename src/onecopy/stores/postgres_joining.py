@@ -21,6 +21,7 @@ from onecopy.stores.base import CannotJoin
 from onecopy.stores.postgres_accept import Wish, accept
 from onecopy.stores.postgres_database import Again, Asking, Row
 from onecopy.stores.postgres_orders import note, orders_of
+from onecopy.stores.postgres_schema import Newer
 
 type _Connection = psycopg.Connection[Any] | psycopg.AsyncConnection[Any]
 
@@ -62,7 +63,7 @@ def _qualified(query: str, schema: str) -> bytes:
 
     And have figures go to a slot of its backend's own: the transaction may be long.
     """
-    tables = r"\b(FROM|INTO|JOIN) (jobs|events|figures|unsettled)\b"
+    tables = r"\b(FROM|INTO|JOIN) (jobs|events|figures|unsettled|version)\b"
     query = query.replace("mod(pg_backend_pid(), 64)", "-pg_backend_pid()")
     return re.sub(tables, rf"\1 {schema}.\2", query).encode()
 
@@ -94,6 +95,8 @@ async def _accept(
         except Again:
             if not left:
                 raise
+        except Newer as error:
+            raise error.of(address) from None
     else:
         raise AssertionError("the last try returns or raises")
     await note(asking, orders_of(accepted))

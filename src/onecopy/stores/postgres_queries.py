@@ -16,7 +16,7 @@ from onecopy.jobs import (
     new_token,
 )
 from onecopy.stores import postgres_figures as figures
-from onecopy.stores.base import Filter
+from onecopy.stores.base import Filter, is_of_own_attempt
 from onecopy.stores.figures import Sums
 from onecopy.stores.packing import statuses_in_rows
 from onecopy.stores.postgres_claims import due, look
@@ -24,6 +24,7 @@ from onecopy.stores.postgres_database import Again, Link
 from onecopy.stores.postgres_deliveries import forget, note
 from onecopy.stores.postgres_orders import lock, settle, try_lock
 from onecopy.stores.postgres_rows import SELECT, job_of, record, update
+from onecopy.stores.postgres_schema import Newer, known
 
 type Answer = Job | KeyError | NotAllowed
 
@@ -95,8 +96,8 @@ async def change(
     link: Link,
     groups: Sequence[tuple[Sequence[tuple[str, Change]], float]],
     orders: set[Order],
-) -> list[list[Answer]]:
-    """Apply changes, each group at its time.
+) -> list[list[Answer] | Newer]:
+    """Apply changes, each group at its time. Newer: one that this process may not apply any more.
 
     orders: those to lock first. Raises Again, with more in them, if one was not among them that
     somebody else is about to settle.
@@ -105,7 +106,12 @@ async def change(
     ids = {job for changes, _ in groups for job, _ in changes}
     rows = await link.lock(_LOCK, [*ids])
     written = Changes({row[0]: job_of(row) for row in rows})
-    answers = [[written.change(*each, now) for each in changes] for changes, now in groups]
+    answers = [
+        [written.change(*each, now) for each in changes]
+        if link.version <= known() or all(is_of_own_attempt(change) for _, change in changes)
+        else Newer(link.version)
+        for changes, now in groups
+    ]
     others = written.orders - orders
     if not await try_lock(link, others):
         orders |= others
@@ -126,6 +132,7 @@ async def claim(
 ) -> list[Job]:
     """Begin attempts of due jobs."""
     rows = await due(link, queues, now, limit, without)
+    link.must_be_known()
     jobs = {row[0]: job_of(row) for row in rows}
     written = Changes(jobs)
     answers = [

@@ -28,7 +28,7 @@ from onecopy.stores import redis_durability, redis_jobs
 from onecopy.stores.base import Filter, Record, Stats, Unavailable
 from onecopy.stores.redis_changes import COMMIT, Changes
 from onecopy.stores.redis_deliveries import RedisDeliveries
-from onecopy.stores.redis_format import must_be_known
+from onecopy.stores.redis_format import KNOWN, must_be_known
 from onecopy.stores.redis_import import Import
 from onecopy.stores.redis_jobs import Jobs
 from onecopy.stores.redis_keys import Keys
@@ -42,6 +42,7 @@ _SCRIPTS: Final = (
     redis_jobs.EVENTS,
     redis_jobs.PAGE,
     redis_jobs.FIRST_DUE,
+    KNOWN,
 )
 _PRUNED_AT_ONCE: Final = 100
 _IN_DOUBT: Final = 60.0

@@ -15,9 +15,11 @@ from onecopy import redis_news
 from onecopy.deliveries import of
 from onecopy.jobs import Change, Event, Job, NotAllowed, apply, describe
 from onecopy.redis_script import Script
+from onecopy.stores.base import is_of_own_attempt
 from onecopy.stores.packing import without_long_texts
 from onecopy.stores.redis_commit import Commit, Value, as_text
 from onecopy.stores.redis_delivery_records import DeliveryKeys, add
+from onecopy.stores.redis_format import look
 from onecopy.stores.redis_keys import RECORD, Keys
 from onecopy.stores.redis_link import Request
 from onecopy.stores.redis_programs import Program
@@ -61,6 +63,11 @@ class _Task:
     """The record was read in this call."""
     disabled: frozenset[str] = frozenset()
     """Those of its callbacks that want no more."""
+
+    @property
+    def is_own(self) -> bool:
+        """Whether all is said by who runs the job."""
+        return all(is_of_own_attempt(change) for _, change in self.changes)
 
 
 @dataclass(slots=True)
@@ -148,8 +155,11 @@ class Changes:
     def _read(self, tasks: Sequence[_Task]) -> Program[None]:
         if not tasks:
             return
-        answers = yield [("HMGET", self._keys.job(each.job), *RECORD) for each in tasks]
-        for each, fields in zip(tasks, answers, strict=True):
+        requests: list[Request] = [("HMGET", self._keys.job(each.job), *RECORD) for each in tasks]
+        if not all(each.is_own for each in tasks):
+            requests.append(look(self._keys.tag))
+        answers = yield requests
+        for each, fields in zip(tasks, answers, strict=False):
             each.record = read(fields)
             each.fresh = True
         told = [each for each in tasks if each.record is not None and each.record.job.callbacks]

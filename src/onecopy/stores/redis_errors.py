@@ -12,6 +12,7 @@ from redis.exceptions import (
 
 from onecopy.redis_address import RedisAddress
 from onecopy.stores.base import Unavailable
+from onecopy.stores.redis_format import NEWER, newer
 
 _REFUSALS: Final = {
     "OOM": "it has no memory left: raise maxmemory, or shorten how long jobs are kept",
@@ -25,6 +26,8 @@ _REFUSALS: Final = {
     "MASTERDOWN": "it is a replica that has lost its primary",
     "MOVED": "it is a node of a cluster that does not have these keys: name the node that has",
 }
+
+_FULL: Final = "its disk is full: make room, nothing else needs to be done"
 
 
 def unreachable(address: RedisAddress, error: Exception) -> Unavailable:
@@ -43,7 +46,11 @@ def lost(address: RedisAddress, error: Exception) -> Unavailable:
 def refused(address: RedisAddress, error: ResponseError) -> Unavailable:
     """Say what the server itself has said."""
     code = getattr(error, "status_code", None) or str(error).partition(" ")[0]
+    if code == NEWER:
+        return newer(address.name, int(str(error).split()[1]))
     words = _REFUSALS.get(code, f"refuses: {error}")
+    if code == "MISCONF" and "No space left" in str(error):
+        words = _FULL
     return Unavailable(f"the Redis server {address.name} cannot be used now: {words}")
 
 

@@ -15,6 +15,7 @@ from onecopy.stores.redis_changes import COMMIT
 from onecopy.stores.redis_commit import Commit, as_text
 from onecopy.stores.redis_delivery_records import FIELDS, DeliveryKeys, erase
 from onecopy.stores.redis_delivery_records import read as read_delivery
+from onecopy.stores.redis_format import FORMAT
 from onecopy.stores.redis_keys import (
     RECORD,
     Keys,
@@ -62,7 +63,7 @@ class Jobs:
         """Record jobs, all or none."""
         bound = False if max_queued is None else max_queued
         packed = _encode([[_new(job) for job in jobs], bound, time.time() + RING_SOON])
-        (answers,) = yield [ACCEPT.call(self._keys.tag, self._keys.tag, packed)]
+        (answers,) = yield [ACCEPT.call(self._keys.tag, self._keys.tag, packed, FORMAT)]
         if answers and answers[0] == b"conflict":
             keys = ", ".join(repr(job.idempotency_key) for job in jobs if job.idempotency_key)
             raise IdempotencyConflict(f"the key {keys} is of job {answers[1].decode()}")
@@ -83,7 +84,7 @@ class Jobs:
         """Begin attempts of due jobs, with these tokens in place of the lease's."""
         given = _first(queues, len(tokens), without, tokens)
         words = (repr(now), repr(lease.until), lease.worker, given)
-        (found,) = yield [CLAIM.call(self._keys.tag, self._keys.tag, *words)]
+        (found,) = yield [CLAIM.call(self._keys.tag, self._keys.tag, *words, FORMAT)]
         return _records(found)
 
     def due(
@@ -91,7 +92,7 @@ class Jobs:
     ) -> Program[list[Job]]:
         """Return the jobs that a claim would begin."""
         words = (repr(now), "", "", _first(queues, limit, without, None))
-        (found,) = yield [CLAIM.call(self._keys.tag, self._keys.tag, *words)]
+        (found,) = yield [CLAIM.call(self._keys.tag, self._keys.tag, *words, FORMAT)]
         return [record.job for record in _records(found)]
 
     def in_turn(self, orders: Sequence[Order]) -> Program[list[Job]]:

@@ -6,7 +6,10 @@
 --           order}
 --   bound   the most that may be queued, or false
 --   soon    what is due until then is rung for
+-- ARGV[3]: the form of the keys that the caller knows; in a newer one nothing is accepted
 local P = ARGV[1]
+local form = redis.call("GET", P .. "format")
+if form and tonumber(form) > tonumber(ARGV[3]) then return redis.error_reply("NEWER " .. form) end
 local jobs, bound, soon = unpack(cmsgpack.unpack(ARGV[2]))
 local by_id, by_key, new, answer, added = {}, {}, {}, {}, {}
 for i, job in ipairs(jobs) do

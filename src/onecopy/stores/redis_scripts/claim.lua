@@ -3,8 +3,13 @@
 --
 -- ARGV: what all keys begin with, now, until, worker; MessagePack of {queues, most, without, tokens}:
 --   `without`: tasks, a map; a token for each job that is claimed; without tokens: they are shown
+-- and the form of the keys that the caller knows; in a newer one nothing is claimed
 local P, now, till, worker = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local queues, most, without, tokens = unpack(cmsgpack.unpack(ARGV[5]))
+local form = redis.call("GET", P .. "format")
+if tokens and form and tonumber(form) > tonumber(ARGV[6]) then
+  return redis.error_reply("NEWER " .. form)
+end
 local time = tonumber(now)
 local claimed = {}
 
