@@ -4,7 +4,7 @@ import pytest
 
 from onecopy.datasets import registry
 
-pytest_plugins = ["tests.servers"]
+pytest_plugins = ["tests.servers", "tests.ways"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -16,7 +16,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _starts_servers(item: pytest.Function) -> bool:
     kinds = ("redis", "postgres", "rabbitmq", "kafka")
-    if {f"{kind}_server" for kind in kinds} & {*item.fixturenames}:
+    if {"way", *(f"{kind}_server" for kind in kinds)} & {*item.fixturenames}:
         return True
     origins = (getattr(value, "__module__", None) or "" for value in vars(item.module).values())
     return any(origin == "tests.servers" or origin.startswith("servers.") for origin in origins)

@@ -14,6 +14,7 @@ class Proxy:
     truncate_answers: how many are cut in the middle of their answer.
     drop_questions: how many are cut when something is asked, which nobody hears.
     delay: seconds by which each piece is late.
+    connections, pieces: how many have come so far.
     """
 
     def __init__(self, target: int, host: str = "127.0.0.1") -> None:
@@ -28,6 +29,7 @@ class Proxy:
         self.drop_questions = 0
         self.delay = 0.0
         self.connections = 0
+        self.pieces = 0
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
@@ -90,6 +92,7 @@ class Proxy:
     def _pass(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                self.pieces += 1
                 if self.delay:
                     time.sleep(self.delay)
                 passed = self._passed(data, answers)

@@ -5,13 +5,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from servers.redis import Redis
 from tests.celery.worker import Tier, Worker
-from tests.running import DEADLINE
+from tests.running import DEADLINE, service
+from tests.server.jobs_app import Jobs
 
 # In a process of its own: one Celery app carries the jobs of a process.
 CLIENT = """
@@ -112,13 +114,28 @@ def test_tasks_of_both_kinds_run_in_one_worker(answers: dict[str, Any]) -> None:
     assert answers["ours"][1]["result"] == 2
 
 
+def delay(environment: dict[str, str]) -> None:
+    """Send a message of a task as ever."""
+    code = "from tests.celery.existing import double; double.delay(4)"
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, **environment}, check=True)
+
+
 def test_a_message_that_is_of_no_job_runs_as_ever(
     tier: Tier, environment: dict[str, str], worker: Worker
 ) -> None:
-    code = "from tests.celery.existing import double; double.delay(4)"
-    subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, **tier.environment, **environment},
-        check=True,
-    )
+    delay(tier.environment | environment)
     worker.wait_for_log(r"Task double\[\S+\] succeeded in \S+ 8")
+
+
+def test_a_message_that_is_of_no_job_is_not_lost_to_job_workers(
+    redis_server: Redis, tmp_path: Path
+) -> None:
+    environment = {"BROKER": redis_server.url.removesuffix("/0") + "/7"}
+    redis = ["redis-cli", "-u", environment["BROKER"]]
+    subprocess.run([*redis, "flushdb"], check=True, stdout=subprocess.DEVNULL)
+    delay(environment)
+    options = ["tests.celery.existing:app", "--workers", "1", "--app-dir", os.getcwd()]
+    with service(tmp_path, *options, environment=environment) as run:
+        assert Jobs(run).do("ours", x=1)["result"] == 2
+    left = subprocess.check_output([*redis, "lrange", "existing", "0", "-1"], text=True)
+    assert '"task": "double"' in left

@@ -7,14 +7,15 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from onecopy.engines.celery_app import app_of
-from servers.process import free_port
+from servers.process import Server, free_port
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 from tests.celery.worker import APP, CELERY, Tier, Worker
@@ -109,14 +110,17 @@ def test_revoking_a_job_cancels_it(tier: Tier) -> None:
     assert tier.wait(job).status == "cancelled"
 
 
-def test_a_broker_that_is_killed_and_started_again(tmp_path: Path) -> None:
-    with started(Redis(tmp_path / "redis", options=())) as redis:
-        tier = Tier(tmp_path, f"celery+{redis.url}")
+@pytest.mark.parametrize("kind", [partial(Redis, options=()), RabbitMQ], ids=["Redis", "RabbitMQ"])
+def test_a_broker_that_is_killed_and_started_again(
+    kind: Callable[[Path], Server], tmp_path: Path
+) -> None:
+    with started(kind(tmp_path / "broker")) as broker:
+        tier = Tier(tmp_path, f"celery+{broker.url}")
         with Worker(tier):
             assert tier.result(tier.submit("add", x=1, y=1)) == 2
-            redis.kill()
+            broker.kill()
             jobs = tier.submit_many("add", [{"x": 1, "y": number} for number in range(3)])
-            redis.start()
+            broker.start()
             # Who has accepted them is gone: the keeper finds them.
             assert [tier.result(job) for job in jobs] == [1, 2, 3]
 

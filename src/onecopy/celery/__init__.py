@@ -16,6 +16,7 @@ publishing.py  what the keeper publishes: what is due, and what was never publis
 child.py       a child of the pool
 records.py     the store as the main thread of a child uses it
 task.py        a task of ours as Celery knows it
+wholeness.py   messages that Celery cannot read
 adopted.py     follows tasks of Celery's own that were adopted
 """
 

@@ -8,6 +8,7 @@ from celery.app.task import Task
 from celery.exceptions import Ignore
 
 from onecopy.celery import child
+from onecopy.celery.wholeness import must_be_whole
 from onecopy.engines.celery_app import queue_of
 from onecopy.errors import OptionError
 
@@ -35,6 +36,17 @@ class JobTask(_Task):
         if here is None:
             raise Ignore
         return here.work(str(self.request.id))
+
+    def start_strategy(self, app: Celery, consumer: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Return what begins a job by its message: Celery's own, if that can read it."""
+        begin: Any = super().start_strategy(app, consumer, **options)
+
+        def begin_if_whole(message: Any, body: Any, *rest: Any, **named: Any) -> Any:  # noqa: ANN401
+            if body is None:  # else it is as Celery sent them long ago, and is looked at there.
+                must_be_whole(message)
+            return begin(message, body, *rest, **named)
+
+        return begin_if_whole
 
 
 def register(app: Celery, tasks: dict[str, OurTask[..., Any]]) -> list[str]:

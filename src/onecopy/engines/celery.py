@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
 from onecopy.engines.base import Engine, Rung
+from onecopy.engines.celery_app import given
 from onecopy.engines.outbox import Outbox
 from onecopy.engines.presence import Presence
 
@@ -121,7 +122,14 @@ class CeleryEngine:
     async def wait_for_ring(
         self, queues: Sequence[str], seconds: float, *, limit: int = 1
     ) -> Sequence[Rung] | None:
-        """Take what the consumer has received; it starts with the first wait."""
+        """Take what the consumer has received; it starts with the first wait.
+
+        An app of the user's own has messages that are not ours, which would be lost here: they are
+        all left to its own workers.
+        """
+        if self._app is given():
+            await asyncio.sleep(seconds)
+            return None
         consumer = self._consumer
         if consumer is None:
             from onecopy.engines.celery_consumer import Consumer

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _TURN: Final = 0.1
 _RETRY: Final = 0.5
+_CLOSE: Final = 5.0
+"""Seconds that a broker is given to answer who leaves; Redis' client would wait for good."""
 _PREFETCH: Final = 16
 
 
@@ -62,7 +64,7 @@ class Consumer:
     async def close(self) -> None:
         """Receive no more; what was not acknowledged goes back to the broker."""
         self._stopping = True
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, _CLOSE)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -91,7 +93,12 @@ class Consumer:
             channel = connection.default_channel
             queues = [app.amqp.queues[queue_of(app, name)] for name in self._queues]
             consumer = KombuConsumer(
-                channel, queues, on_message=self._hear, prefetch_count=_PREFETCH
+                channel,
+                queues,
+                on_message=self._hear,
+                # Of its body, which nobody needs: its job stands in its headers.
+                on_decode_error=lambda message, _: self._hear(message),
+                prefetch_count=_PREFETCH,
             )
             with consumer:
                 self._presence.there("consumer")

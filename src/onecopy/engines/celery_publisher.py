@@ -31,6 +31,7 @@ class Publisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
+        self._connection: Any = None
         self._producer: Producer | None = None
         self._queues: dict[tuple[str, str], Any] = {}
         """By queue and task: what the routes of the app say of them."""
@@ -49,7 +50,7 @@ class Publisher:
             raise Unpublished(reason, jobs[done:]) from error
 
     def _connect(self) -> Producer:
-        connection = self._app.connection_for_write()
+        connection = self._connection = self._app.connection_for_write()
         connection.ensure_connection(max_retries=1, timeout=2)
         return Producer(connection.default_channel)
 
@@ -89,7 +90,8 @@ class Publisher:
 
     def close(self) -> None:
         """Let go of the connection; may be called twice."""
-        producer, self._producer = self._producer, None
-        if producer is not None:
+        connection, self._connection = self._connection, None
+        self._producer = None
+        if connection is not None:
             with contextlib.suppress(Exception):
-                cast("Any", producer).connection.close()
+                connection.close()
