@@ -1,5 +1,7 @@
 """The Celery engine between a web tier and `onecopy worker`, with real brokers."""
 
+import socket
+import time
 import uuid
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +13,8 @@ from onecopy.engines.celery import CeleryEngine
 from onecopy.engines.celery_app import app_of
 from onecopy.engines.local import LocalEngine
 from onecopy.testing import EngineContract
-from onecopy.testing._engines import Connect, due_job, hear, opened, run
+from onecopy.testing._engines import LONG, Connect, due_job, hear, opened, run, until
+from servers.process import HOST
 from servers.rabbitmq import RabbitMQ
 from servers.redis import Redis
 from servers.tls import Tls
@@ -65,3 +68,23 @@ def test_an_authority_that_is_named(redis_server: Redis, tls: Tls, tmp_path: Pat
             assert await hear(engines[1], 1) == [Rung(job.id, job.task)]
 
     run(scenario)
+
+
+def test_a_redis_that_says_nothing_from_the_start_is_said_to_be_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its client waits for good, if it is not told otherwise."""
+    with socket.create_server((HOST, 0)) as silent:
+        app = app_of(f"celery+redis://{HOST}:{silent.getsockname()[1]}/0")
+
+        async def scenario() -> None:
+            engine = CeleryEngine(app, LocalEngine(str(tmp_path)))
+            await engine.open()
+            await engine.ring([due_job()])
+            assert await engine.wait_for_ring(["default"], 0.1) is None
+            await until(lambda: "until it is back" in caplog.text)
+            began = time.monotonic()
+            await engine.close()
+            assert time.monotonic() - began < LONG
+
+        run(scenario)

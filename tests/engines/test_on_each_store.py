@@ -1,4 +1,4 @@
-"""Each engine beside the stores that many hosts reach: rings go by one server, changes by another."""
+"""Each engine beside the stores of many hosts: rings go by one server, changes by another."""
 
 import secrets
 from pathlib import Path

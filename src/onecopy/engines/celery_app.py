@@ -17,6 +17,8 @@ WORKER: Final = "onecopy.celery"
 DEFAULT_QUEUE: Final = "default"
 _BROKERS: Final = frozenset({"redis", "rediss", "amqp", "amqps"})
 
+_REDIS: Final = {"socket_connect_timeout": 3.0, "socket_timeout": 5.0}
+
 type AnyTask = Task[..., Any]
 
 _apps: Final[dict[str, Celery]] = {}
@@ -104,3 +106,14 @@ def _new_app(url: str, broker: str) -> Celery:
 def queue_of(app: Celery, queue: str) -> str:
     """Return the name that a queue of ours has in Celery."""
     return cast("str", app.conf.task_default_queue) if queue == DEFAULT_QUEUE else queue
+
+
+def with_patience(connection: Any) -> Any:  # noqa: ANN401  kombu's
+    """Return a connection that is not used yet; a Redis that says nothing ends it.
+
+    Redis' client would wait for good. Other brokers' have an end, or heartbeats, of their own.
+    """
+    if connection.transport.driver_type == "redis":
+        for name, seconds in _REDIS.items():
+            connection.transport_options.setdefault(name, seconds)
+    return connection

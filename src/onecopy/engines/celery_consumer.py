@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from kombu import Consumer as KombuConsumer
 
 from onecopy.engines.base import Rung
-from onecopy.engines.celery_app import queue_of
+from onecopy.engines.celery_app import queue_of, with_patience
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -88,7 +88,7 @@ class Consumer:
 
     def _consume(self) -> None:
         app = cast("Any", self._app)
-        with app.connection_for_read() as connection:
+        with with_patience(app.connection_for_read()) as connection:
             connection.ensure_connection(max_retries=1, timeout=2)
             channel = connection.default_channel
             queues = [app.amqp.queues[queue_of(app, name)] for name in self._queues]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from kombu import Producer
 
-from onecopy.engines.celery_app import DEFAULT_QUEUE
+from onecopy.engines.celery_app import DEFAULT_QUEUE, with_patience
 from onecopy.engines.celery_message import body_of, headers_of
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Publisher:
             raise Unpublished(reason, jobs[done:]) from error
 
     def _connect(self) -> Producer:
-        connection = self._connection = self._app.connection_for_write()
+        connection = self._connection = with_patience(self._app.connection_for_write())
         connection.ensure_connection(max_retries=1, timeout=2)
         return Producer(connection.default_channel)
 
