@@ -1,4 +1,7 @@
-"""Each engine beside the stores of many hosts: rings go by one server, changes by another."""
+"""Each engine beside a store of many hosts: rings go by one server, changes by another.
+
+With either store each way was tried once; here they take turns.
+"""
 
 import secrets
 from pathlib import Path
@@ -19,12 +22,14 @@ class OnAStore(EngineContract):
         return lambda: open_engine(way.url, own_engine(store, folder), folder)
 
 
+@pytest.mark.parametrize("way", ["postgres", "rabbitmq", "celery-redis"], indirect=True)
 class TestOnRedis(OnAStore):
     @pytest.fixture
     def store(self, redis_server: Redis) -> str:
         return f"{redis_server.url}?prefix={secrets.token_hex(6)}"
 
 
+@pytest.mark.parametrize("way", ["redis", "kafka", "celery-rabbitmq"], indirect=True)
 class TestOnPostgreSQL(OnAStore):
     @pytest.fixture
     def store(self, postgres_url: str) -> str:

@@ -90,10 +90,13 @@ def test_rings_do_not_pile_up(redis_server: Redis) -> None:
 
     async def scenario() -> None:
         async with opened(connect, 2) as (web, worker):
+            # Connecting may take longer than a ring is noted.
+            waiting = asyncio.create_task(worker.wait_for_ring(["a", "default"], LONG))
+            await ring_until(web, waiting)
             await web.ring([due_job("a") for _ in range(1000)])
             await web.close()
             heard = 0
-            while await worker.wait_for_ring(["a"], 0.05) is not None:
+            while await worker.wait_for_ring(["a"], 0.3) is not None:
                 heard += 1
             assert 0 < heard <= 64
 
