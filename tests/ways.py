@@ -39,7 +39,8 @@ class Way:
         proxy, connections, pieces = self.proxy, self.proxy.connections, self.proxy.pieces
         match what:
             case "cut":
-                proxy.cut()
+                proxy.cut()  # One of two: the other may be on its way, and counted.
+                return lambda: proxy.connections > connections
             case "go_away":
                 proxy.go_away()
             case "delay":
