@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Final, Self
 
-from tests.running import DEADLINE, wait_until
+from tests.running import wait_until
 from tests.server.jobs_app import Jobs
 
 _AT_ONCE: Final = 3
@@ -41,13 +41,9 @@ class Marks:
             self._must_succeed(job)
         return time.monotonic() - began
 
-    def wait_for_rings(self, seconds: float = DEADLINE) -> None:
+    def wait_for_rings(self) -> None:
         """Wait until jobs begin before a worker looks into the store, as it does once a second."""
-
-        def heard() -> bool:
-            return max(self.run_some(), self.run_some()) < 0.5
-
-        wait_until(heard, seconds=seconds, what="rings")
+        wait_until(lambda: max(self.run_some(), self.run_some()) < 0.5, what="rings")
 
     def must_have_run_once(self) -> None:
         """See that each job that was accepted has run, and once."""
