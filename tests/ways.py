@@ -92,9 +92,7 @@ def _celery_on_redis(server: Redis, _: str) -> str:
 
 
 def _celery_on_rabbitmq(server: RabbitMQ, name: str) -> str:
-    server.control("add_vhost", name)
-    server.control("set_permissions", "-p", name, server.user_name, ".*", ".*", ".*")
-    return f"celery+{server.url.removesuffix('%2F')}{name}"
+    return f"celery+{server.virtual_host(name)}"
 
 
 _URLS: Final[dict[str, Callable[[Any, str], str]]] = {
