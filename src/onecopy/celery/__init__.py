@@ -13,6 +13,7 @@
 parent.py      the main process: what is set up there, and the watch over its children
 keeper.py      the process beside the pool
 publishing.py  what the keeper publishes: what is due, and what was never published
+consumer.py    receives messages, and survives the loss of its connection
 child.py       a child of the pool
 records.py     the store as the main thread of a child uses it
 task.py        a task of ours as Celery knows it

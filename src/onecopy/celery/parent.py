@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from celery import signals
 
 from onecopy.app import adopted_of_all, tasks_of_all, uses_webhooks, webhooks_of_all
-from onecopy.celery import child, keeper
+from onecopy.celery import child, consumer, keeper
 from onecopy.celery.adopted import Adopted
 from onecopy.celery.task import register
 from onecopy.engines.celery_app import DEFAULT_QUEUE
@@ -112,6 +112,7 @@ class Parent:
             queues = register(self._app, self._tasks)
         except OneCopyError as error:
             raise SystemExit(f"onecopy: {error}") from None
+        consumer.install(self._app)
         known = cast("Any", self._app.amqp).queues
         for queue in queues:
             # All queues that the tasks have; -Q, which comes after this, chooses others.
