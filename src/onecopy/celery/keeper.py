@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from onecopy.celery.publishing import Publishing
 from onecopy.execution.connect import new_runtime
+from onecopy.execution.identity import WorkerName
 from onecopy.execution.lease import LEASE
 from onecopy.execution.policy import RetryPolicy
 from onecopy.server.channel import Channel, Closed
@@ -183,13 +184,19 @@ class Keeper:
     async def _keep_leases(self) -> None:
         """Of those that have begun attempts, as they have marked them.
 
-        Each does so itself, unless its task is in code that lets nobody else run.
+        Each does so itself, unless its task is in code that lets nobody else run. One that has died
+        is not told of while the main process waits for its broker.
         """
         marks = self._duties.scoreboard.marks
-        busy = [name for name, slot in self._children.items() if marks(slot) != []]
+        busy = [name for name, slot in self._children.items() if marks(slot) != [] and _lives(name)]
         if busy:
             await self._runtime.store.extend(busy, until=time.time() + LEASE)
 
     def _policy_of(self, task: str) -> RetryPolicy:
         known = self._duties.tasks.get(task)
         return known.policy if known is not None else RetryPolicy()
+
+
+def _lives(worker: str) -> bool:
+    name = WorkerName.parse(worker)
+    return name is not None and name.alive() is not False

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from celery import signals
+from celery import bootsteps, signals
 
 from onecopy.app import adopted_of_all, tasks_of_all, uses_webhooks, webhooks_of_all
 from onecopy.celery import child, consumer, keeper
@@ -91,6 +91,16 @@ def _on_shutdown(**_: object) -> None:
         _parent.stop()
 
 
+class _Step(bootsteps.StartStopStep):
+    """Told before each start of Celery's event loop: once for each connection to the broker."""
+
+    def register_with_event_loop(self, worker: Any, hub: Any) -> None:  # noqa: ANN401  Celery's
+        del worker
+        if _parent is not None:
+            # Once the loop runs: the pool puts its own handlers into place meanwhile.
+            hub.call_soon(_parent.watch)
+
+
 class Parent:
     """A Celery worker's main process."""
 
@@ -108,11 +118,13 @@ class Parent:
         self._keeper: int | None = None
         self._channel: Channel | None = None
         self._stopping = False
+        self._timer: Any = None
         try:
             queues = register(self._app, self._tasks)
         except OneCopyError as error:
             raise SystemExit(f"onecopy: {error}") from None
         consumer.install(self._app)
+        self._app.steps["worker"].add(_Step)
         known = cast("Any", self._app.amqp).queues
         for queue in queues:
             # All queues that the tasks have; -Q, which comes after this, chooses others.
@@ -145,7 +157,6 @@ class Parent:
         )
         master.seal(_logger)
         self._start_keeper()
-        self._worker.hub.call_soon(self._watch)
 
     def _has_jobs(self) -> bool:
         return bool(self._tasks or self._adopted)
@@ -211,21 +222,29 @@ class Parent:
 
     # The children.
 
-    def _watch(self) -> None:
-        """Called once the event loop of Celery runs, and the pool with it; or as it is closed."""
-        if self._worker.pool is None:
-            return  # The worker ends before its start is over.
+    def watch(self) -> None:
+        """Called once the event loop of Celery runs, and the pool with it; or as it is closed.
+
+        With each new connection to the broker, Celery forgets all readers and makes the pool's
+        handlers anew.
+        """
+        if self._keeper is None or self._worker.pool is None:
+            return  # No jobs, or the worker ends before its start is over.
         pool: Any = self._worker.pool._pool  # Celery has no other name for it
         hub = self._worker.hub
         for process in pool._pool:
             self._came(process)
         pool.on_process_up = _after(pool.on_process_up, self._came)
         pool.on_process_down = _before(pool.on_process_down, self._gone)
-        hub.call_repeatedly(_LOOK_EVERY, self._look)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = hub.call_repeatedly(_LOOK_EVERY, self._look)
         if self._channel is not None:
             hub.add_reader(self._channel.fileno(), self._read)
 
     def _came(self, process: Any) -> None:  # noqa: ANN401  billiard's
+        if process.pid in self._slots:
+            return
         pid, slot = process.pid, process.index + 1
         self._slots[pid] = slot
         self._names[pid] = str(WorkerName.of_child(pid))
