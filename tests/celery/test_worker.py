@@ -182,3 +182,12 @@ def test_the_end_of_a_worker_leaves_nothing_running(own_tier: Tier) -> None:
     assert own_tier.job(job).status == "succeeded"
     assert worker.process.returncode == 0
     assert not any(alive(pid) for pid in below)
+
+
+def test_what_was_claimed_unheard_is_run_by_who_has_claimed_it(own_tier: Tier) -> None:
+    with Worker(own_tier, app="tests.celery.unheard:shared.celery") as worker:
+        jobs = own_tier.submit_many("add", [{"x": 1, "y": 1}] * 6)
+        assert [own_tier.result(job) for job in jobs] == [2] * 6
+        assert worker.log.count("the answer was lost") == 2 * len(worker.pool())
+        kinds = [[event.kind for event in own_tier.events(job)] for job in jobs]
+        assert kinds == [["accepted", "claimed", "succeeded"]] * 6

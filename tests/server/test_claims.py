@@ -44,7 +44,9 @@ class Away(MemoryStore):
 def _new_claims(runtime: Runtime) -> claims.Claims:
     """The claims of a worker that has nothing to do."""
     passing_over = SimpleNamespace(tasks=(), most=int)
-    attempts: Any = SimpleNamespace(on_free=[], on_room=[], passing_over=passing_over)
+    attempts: Any = SimpleNamespace(
+        on_free=[], on_room=[], passing_over=passing_over, knows=None, give_back=None
+    )
     places: Any = SimpleNamespace(for_jobs=lambda: 1)
     return claims.Claims(runtime, "worker", Queues.parse("default"), attempts, places)
 

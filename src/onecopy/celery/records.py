@@ -50,19 +50,35 @@ class Records:
         self._loop.run_until_complete(self._store.close())
 
     async def _claim(self, job: str) -> Job | KeyError | None:
+        token = new_token()
+        in_doubt = False
         while True:
-            now = time.time()
-            claim = Claim(Lease(new_token(), self._worker, now + LEASE))
             try:
-                if not self._is_open:
-                    await self._store.open()
-                    self._is_open = True
-                (answer,) = await self._store.change([(job, claim)], now=now)
+                answer = await self._claim_by(token, job)
+                if isinstance(answer, NotAllowed):
+                    return await self._claimed_before(token, job) if in_doubt else None
             except Unavailable as error:
                 _logger.error("cannot claim: %s", error)
+                in_doubt = True
                 await asyncio.sleep(_RETRY)
             else:
-                return None if isinstance(answer, NotAllowed) else answer
+                return answer
+
+    async def _claim_by(self, token: str, job: str) -> Job | KeyError | NotAllowed:
+        if not self._is_open:
+            await self._store.open()
+            self._is_open = True
+        now = time.time()
+        claim = Claim(Lease(token, self._worker, now + LEASE))
+        (answer,) = await self._store.change([(job, claim)], now=now)
+        return answer
+
+    async def _claimed_before(self, token: str, job: str) -> Job | None:
+        """Return a job if it was claimed by this token, without that the answer was heard."""
+        for found in await self._store.get([job]):
+            if found.lease is not None and found.lease.token == token:
+                return found
+        return None
 
     async def _record(self, job: Job, changes: Sequence[Change], then: Callable[[], None]) -> None:
         for change in changes[:-1]:

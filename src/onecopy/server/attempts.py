@@ -62,6 +62,10 @@ class Attempts:
     def __contains__(self, job: object) -> bool:
         return job in self._of_jobs
 
+    def knows(self, job: str) -> bool:
+        """Whether a job has an attempt here, or had one of which something is to be recorded."""
+        return job in self._of_jobs or job in self._recorder
+
     @property
     def jobs(self) -> list[str]:
         """The ids of the jobs that have an attempt here."""
@@ -83,7 +87,7 @@ class Attempts:
         """Take on the attempt of a job that was claimed; None if its task is not known here."""
         attempt = self.new(job)
         if attempt is None:
-            self._release(job)
+            self.give_back(job)
         else:
             self.run(attempt)
         return attempt
@@ -218,7 +222,7 @@ class Attempts:
         if attempt.interrupt is not None or attempt.over_at is not None:
             return
         if attempt.begun_at is None and self._line.withdraw(attempt):
-            self._give_back(attempt, error)
+            self._end_unbegun(attempt, error)
             return
         attempt.interrupt = error
         attempt.cancelled.set()
@@ -235,11 +239,11 @@ class Attempts:
         for attempt in attempts:
             self._leave(attempt)
             if attempt.token is not None:
-                self._release(attempt.job)
+                self.give_back(attempt.job)
             else:
                 attempt.ended(attempt, Outcome(error=NotBegun()))
 
-    def _give_back(self, attempt: Attempt, error: JobInterrupted) -> None:
+    def _end_unbegun(self, attempt: Attempt, error: JobInterrupted) -> None:
         if attempt.token is not None:
             self.release([attempt])
         else:
@@ -263,9 +267,10 @@ class Attempts:
             attempt.ended = _nobody
             self._report(attempt, last=True)
             if attempt.token is not None:
-                self._release(attempt.job)
+                self.give_back(attempt.job)
 
-    def _release(self, job: Job) -> None:
+    def give_back(self, job: Job) -> None:
+        """Give back a job that was claimed, not counted."""
         assert job.lease is not None
         self._recorder.record(job, Release(job.lease.token))
 

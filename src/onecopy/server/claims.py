@@ -18,6 +18,7 @@ from onecopy.execution.queues import Queues
 from onecopy.execution.runtime import Runtime
 from onecopy.jobs import Claim, Job, Lease, new_token
 from onecopy.server.attempts import Attempts
+from onecopy.server.doubts import Doubts
 from onecopy.server.places import Places
 from onecopy.stores import Unavailable
 
@@ -52,6 +53,9 @@ class Claims:
         """Whether a ring has named jobs since the store was last looked into."""
         self._look_at = 0.0
         """When the store is to be looked into, whoever rings (monotonic)."""
+        self._doubts = Doubts(
+            lambda: runtime.store.running(worker), attempts.knows, attempts.give_back
+        )
         self._stopping = False
         self._said: str | None = None
         """Why nothing can be claimed, as it was said; None while the store answers."""
@@ -70,10 +74,11 @@ class Claims:
     async def run(self) -> None:
         """Claim until stopped."""
         while not self._stopping:
+            await self._doubts.look()
             self._free.clear()
             limit = self._places.for_jobs()
             if limit == 0:
-                await self._free.wait()
+                await self._wait_for_a_place()
                 continue
             limit = self._attempts.passing_over.most(limit)
             self._wake.clear()
@@ -83,6 +88,12 @@ class Claims:
                 claimed = await self._claim(limit)
             if claimed < limit:
                 await self._wait_for_work(limit - claimed)
+        await self._doubts.settle()
+
+    async def _wait_for_a_place(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._doubts.wait()):
+                await self._free.wait()
 
     async def _claim_rung(self) -> int:
         """Claim the jobs that were named and start them; return their number."""
@@ -148,6 +159,7 @@ class Claims:
             self._attempts.start(job)
 
     async def _pause(self, error: Unavailable) -> None:
+        self._doubts.add()
         if str(error) != self._said:
             self._said = str(error)
             _logger.error("cannot claim: %s", error)

@@ -12,6 +12,7 @@ said.py            what an attempt says of itself until it is on record
 log_lines.py       collects what tasks log
 claims.py          claims as many as there are free places
 places.py          how many these are
+doubts.py          gives back what was claimed without that an answer came
 passing_over.py    which tasks are passed over, for now
 recorder.py        outcomes and progress, into the store
 cancellations.py   notices that a running job is cancelled

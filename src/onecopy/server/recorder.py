@@ -7,6 +7,7 @@ disk then.
 import asyncio
 import heapq
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -51,6 +52,8 @@ class Recorder:
         self._numbers = count()
         self._entries: list[_Entry] = []
         """What is to be written next; a heap, since what could not be written comes back."""
+        self._jobs: Counter[str] = Counter()
+        """How much is to be written of each job."""
         self._open = 0
         """How many entries are on their way, or come back later."""
         self._coming = False
@@ -62,9 +65,13 @@ class Recorder:
     def __len__(self) -> int:
         return len(self._entries) + self._open
 
+    def __contains__(self, job: object) -> bool:
+        return job in self._jobs
+
     def record(self, job: Job, change: Change, then: Callable[[], None] | None = None) -> None:
         """Record a change of an attempt, however long the store is away; then call something."""
         heapq.heappush(self._entries, _Entry(next(self._numbers), job, change, then))
+        self._jobs[job.id] += 1
         self._write_soon()
 
     async def settled(self) -> None:
@@ -108,6 +115,9 @@ class Recorder:
 
     def _done(self, entry: _Entry) -> None:
         self._open -= 1
+        self._jobs[entry.job.id] -= 1
+        if not self._jobs[entry.job.id]:
+            del self._jobs[entry.job.id]
         if entry.then is not None:
             entry.then()
         if not self:
