@@ -21,6 +21,10 @@ class Poison(NamedTuple):
 ALL: Final = {
     "of no job": Poison(),
     "of no task": Poison({"task": "no.such.task"}),
+    "of a list of tasks": Poison({"task": ["add"]}),
+    "of a list of tasks, as Celery 3 sent it": Poison(
+        None, '{"id": "7", "task": ["add"], "args": []}'
+    ),
     "without an id": Poison({"id": None}),
     "an odd id": Poison({"id": [7]}),
     "half a character": Poison({"id": "\ud800"}),

@@ -1,9 +1,11 @@
-"""What receives messages in Celery's main process, and survives the loss of its connection.
+"""What receives messages in Celery's main process, and survives what would end that one.
 
 Celery (5.7) closes a lost connection twice. Where the first time was cut short, as it is if the
 broker dies in the middle of an answer, the second one gives back what was not acknowledged, for
 which kombu asks a connection that is gone for its address: an AttributeError, and the worker ends.
 What it had taken ahead of time is not lost by going on: it is in the store, and is published again.
+
+A message may name a task by what cannot be a key of a dict, such as a list: a TypeError.
 """
 
 from __future__ import annotations
@@ -27,8 +29,20 @@ def install(app: Celery) -> None:
         app.conf.worker_consumer = f"{__name__}:{Lasting.__name__}"
 
 
+class _Strategies(dict[Any, Any]):
+    """What is to be done with a message, by the name of its task, which may be anything."""
+
+    def __getitem__(self, name: object) -> Any:  # noqa: ANN401  Celery's
+        try:
+            return super().__getitem__(name)
+        except TypeError:
+            raise KeyError(str(name)) from None
+
+
 class Lasting(Consumer):
-    """Celery's consumer, which a connection that cannot be closed does not end."""
+    """Celery's consumer, which goes on."""
+
+    Strategies = _Strategies
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Close what is left of the connection, come what may."""
