@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import psycopg
@@ -17,6 +18,7 @@ from onecopy.stores import (
     change_one,
     postgres_schema,
     redis_format,
+    sqlite_schema,
 )
 from onecopy.stores.urls import open_store
 from onecopy.testing._stores.jobs import (
@@ -60,9 +62,22 @@ async def _nothing() -> None:
     """Do nothing."""
 
 
-@pytest.fixture(params=["redis", "postgres"])
+@pytest.fixture(params=["sqlite", "redis", "postgres"])
 def place(request: pytest.FixtureRequest) -> Place:
     return request.getfixturevalue(f"on_{request.param}")
+
+
+@pytest.fixture
+def on_sqlite(tmp_path: Path) -> Place:
+    def upgrade(patch: pytest.MonkeyPatch) -> None:
+        more = "ALTER TABLE jobs ADD COLUMN colour TEXT;"
+        patch.setattr(sqlite_schema, "MIGRATIONS", (*sqlite_schema.MIGRATIONS, more))
+
+    def cut() -> None:
+        """Have this process connect anew, as it does after a fork."""
+        Child(lambda: None).wait()
+
+    return Place(f"sqlite:///{tmp_path}/jobs.sqlite3", upgrade, cut)
 
 
 @pytest.fixture

@@ -93,6 +93,7 @@ class SQLiteStore:
         """Begin attempts of due jobs."""
 
         def run(cursor: sqlite3.Cursor, group: Group) -> list[Job]:
+            group.must_be_known()
             group.flush()
             found = claims.due(cursor, queues, now, limit, without)
             return queries.claim(cursor, group, found, worker, now, until)

@@ -19,11 +19,11 @@ from typing import Final
 
 from onecopy.jobs import NotAllowed
 from onecopy.stores import sqlite_schema as schema
-from onecopy.stores.base import IdempotencyConflict, QueueFull, Unavailable
+from onecopy.stores.base import IdempotencyConflict, Outdated, QueueFull, Unavailable
 from onecopy.stores.lanes import Lane, Operation, Take
 from onecopy.stores.sqlite_group import Group
 
-_REFUSALS: Final = (KeyError, NotAllowed, QueueFull, IdempotencyConflict)
+_REFUSALS: Final = (KeyError, NotAllowed, QueueFull, IdempotencyConflict, Outdated)
 
 
 class File:
@@ -92,9 +92,11 @@ class File:
         connection = schema.connect(self._path)
         try:
             schema.migrate(connection, self._path)
-        except (sqlite3.Error, Unavailable):
-            connection.close()
-            raise
+        except (sqlite3.Error, Unavailable) as error:
+            # What runs in a process that is outdated since it has begun is ended there.
+            if not (self._is_open and isinstance(error, Outdated)):
+                connection.close()
+                raise
         return connection
 
     def _connect_reader(self) -> sqlite3.Connection:
@@ -111,9 +113,9 @@ class File:
                 before = connection.total_changes
                 operations = take()
                 undone = [*operations]
-                if operations and not _written_together(connection, operations):
+                if operations and not _written_together(connection, self._path, operations):
                     while undone:
-                        _written_together(connection, undone[:1], careful=True)
+                        _written_together(connection, self._path, undone[:1], careful=True)
                         del undone[0]
                 written = connection.total_changes != before
             if written and self._syncs:
@@ -196,7 +198,11 @@ def _is_fault(error: Exception) -> bool:
 
 
 def _written_together(
-    connection: sqlite3.Connection, operations: Sequence[Operation], *, careful: bool = False
+    connection: sqlite3.Connection,
+    path: str,
+    operations: Sequence[Operation],
+    *,
+    careful: bool = False,
 ) -> bool:
     """Do all in one transaction; return False, with nothing done, if one may have spoilt it.
 
@@ -206,7 +212,7 @@ def _written_together(
     try:
         with closing(connection.cursor()) as cursor:
             cursor.execute("BEGIN IMMEDIATE")
-            group = Group(cursor, careful=careful)
+            group = Group(cursor, path, careful=careful)
             for operation in operations:
                 before = group.size
                 operation.error = None

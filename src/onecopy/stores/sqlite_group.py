@@ -12,6 +12,7 @@ from itertools import count
 from msgspec.structs import replace
 
 from onecopy.jobs import Change, Event, Job, Order, accepted, apply, describe
+from onecopy.stores import sqlite_schema as schema
 from onecopy.stores.sqlite_deliveries import record
 from onecopy.stores.sqlite_figures import Figures
 from onecopy.stores.sqlite_orders import settle
@@ -38,12 +39,14 @@ class Group:
     Whoever reads jobs by anything but their ids, or events, calls `flush` before.
     """
 
-    def __init__(self, cursor: sqlite3.Cursor, *, careful: bool = False) -> None:
-        """Take the cursor of a transaction.
+    def __init__(self, cursor: sqlite3.Cursor, path: str, *, careful: bool = False) -> None:
+        """Take the cursor of a transaction, and where the file is.
 
         careful: that a new job's id is not on record is asked before; else it is an error then.
         """
         self._cursor = cursor
+        self._path = path
+        self._is_known = False
         self.careful = careful
         self.figures = Figures()
         self._new: Rows = {}
@@ -62,6 +65,12 @@ class Group:
     def size(self) -> int:
         """Grows with whatever an operation writes, here or by itself."""
         return self._cursor.connection.total_changes - self._flushed + self._size
+
+    def must_be_known(self) -> None:
+        """Raise Outdated if a newer onecopy has written the schema: nothing new is begun here."""
+        if not self._is_known:
+            schema.must_be_known(schema.version(self._cursor), self._path)
+            self._is_known = True
 
     def added(self, job: str) -> Job | None:
         """Return a job that was added and is not written yet."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from onecopy.jobs import Change, Claim, Job, Lease, NotAllowed, new_token
-from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Record
+from onecopy.stores.base import Filter, IdempotencyConflict, QueueFull, Record, is_of_own_attempt
 from onecopy.stores.packing import statuses_in_rows, unpack_job
 from onecopy.stores.sqlite_deliveries import forget
 from onecopy.stores.sqlite_figures import Figures
@@ -41,6 +41,8 @@ def change(
     group: Group, changes: Sequence[tuple[str, Change]], now: float
 ) -> list[Job | KeyError | NotAllowed]:
     """Apply changes in their order; the answer of one that is refused is its error."""
+    if not all(is_of_own_attempt(change) for _, change in changes):
+        group.must_be_known()
     found = group.find([job for job, _ in changes])
     answers: list[Job | KeyError | NotAllowed] = []
     for id_, each in changes:
@@ -62,6 +64,7 @@ def accept(
     cursor: sqlite3.Cursor, group: Group, jobs: Sequence[Job], max_queued: int | None
 ) -> list[Job]:
     """Record jobs, or refuse all before anything is written."""
+    group.must_be_known()
     answer: list[Job] = []
     new: dict[str, Job] = {}
     keys: dict[tuple[str, str], Job] = {}

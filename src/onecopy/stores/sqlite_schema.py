@@ -9,7 +9,7 @@ import os
 import sqlite3
 from typing import Final
 
-from onecopy.stores.base import Unavailable
+from onecopy.stores.base import Outdated, Unavailable
 from onecopy.stores.sqlite_tables import MIGRATIONS, packed
 
 OURS: Final = 0x6F6E6370  # "oncp": tells our file from another program's
@@ -106,7 +106,8 @@ def connect(path: str) -> sqlite3.Connection:
 def migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring the schema up to date; the caller holds the lock file.
 
-    Raises sqlite3.Error; and Unavailable if the file is newer than this code, or not ours.
+    Raises sqlite3.Error; Unavailable if the file is not ours; Outdated if it is newer than this
+    code.
     """
     ours = _number(connection, "PRAGMA application_id") == OURS
     if not ours and _number(connection, "SELECT count(*) FROM sqlite_master") > 0:
@@ -114,11 +115,7 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     version = _number(connection, "PRAGMA user_version")
     if version == len(MIGRATIONS):
         return
-    if version > len(MIGRATIONS):
-        raise Unavailable(
-            f"the store {path} was written by a newer onecopy (schema {version}, this one knows "
-            f"{len(MIGRATIONS)}): upgrade onecopy here, or name another store"
-        )
+    must_be_known(version, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.create_function("packed", -1, packed)
     script = "".join(MIGRATIONS[version:])
@@ -126,6 +123,20 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
         f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {OURS}; "
         f"PRAGMA user_version = {len(MIGRATIONS)}; COMMIT"
     )
+
+
+def version(cursor: sqlite3.Cursor) -> int:
+    """Return that of the schema, in a transaction."""
+    return cursor.execute("PRAGMA user_version").fetchone()[0]
+
+
+def must_be_known(version: int, path: str) -> None:
+    """Raise Outdated if a version of the schema is newer than this code."""
+    if version > len(MIGRATIONS):
+        raise Outdated(
+            f"the store {path} was written by a newer onecopy (schema {version}, this one knows "
+            f"{len(MIGRATIONS)}): upgrade onecopy here, or name another store"
+        )
 
 
 def _number(connection: sqlite3.Connection, question: str) -> int:
