@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -17,6 +18,8 @@ HOST: Final = "127.0.0.1"
 _READY: Final = 60.0
 """Seconds that a start may take."""
 _END: Final = 20.0
+_PORTS: Final = range(20_000, 32_000)
+"""Below those that Linux gives to whoever connects (net.ipv4.ip_local_port_range)."""
 
 
 class Missing(Exception):
@@ -28,10 +31,12 @@ class NotReady(Exception):
 
 
 def free_port() -> int:
-    """Return a port of the loopback that nobody uses now."""
-    with socket.socket() as free:
-        free.bind((HOST, 0))
-        return int(free.getsockname()[1])
+    """Return a port of the loopback that nobody uses now, nor will while its server is away."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind((HOST, port))
+            return port
 
 
 class Server(ABC):

@@ -3,6 +3,7 @@ import signal
 import pytest
 
 from onecopy.datasets import registry
+from servers.process import free_port
 
 pytest_plugins = ["tests.servers", "tests.ways"]
 
@@ -18,7 +19,8 @@ def _starts_servers(item: pytest.Function) -> bool:
     kinds = ("redis", "postgres", "rabbitmq", "kafka")
     if {"way", *(f"{kind}_server" for kind in kinds)} & {*item.fixturenames}:
         return True
-    origins = (getattr(value, "__module__", None) or "" for value in vars(item.module).values())
+    used = [value for value in vars(item.module).values() if value is not free_port]
+    origins = (getattr(value, "__module__", None) or "" for value in used)
     return any(origin == "tests.servers" or origin.startswith("servers.") for origin in origins)
 
 

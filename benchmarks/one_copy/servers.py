@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from onecopy import heap
+from servers.process import free_port
 
 _DEADLINE: Final = 300.0  # seconds that a start may take
 _PYTHON: Final = sys.executable
@@ -48,7 +48,7 @@ class Server:
         self._log = log
 
     def __enter__(self) -> Self:
-        self._port = _free_port()
+        self._port = free_port()
         self._log.write_text("")
         self._begin = time.monotonic()
         with self._log.open("a") as log:
@@ -115,12 +115,6 @@ class Server:
     def memory(self) -> dict[int, heap.ProcessMemory]:
         """The memory of every process of the server, by its id."""
         return heap.memory(_descendants(self.root))
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def _descendants(pid: int) -> list[int]:

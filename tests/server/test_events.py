@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from onecopy.engines.local import LocalEngine
+from servers.process import free_port
 from tests.http.event_source import Browser
 from tests.running import DEADLINE, Service, service, wait_until
 from tests.server.jobs_app import Jobs
@@ -226,7 +227,7 @@ def test_streams_stay_open_while_nothing_can_be_recorded(folder: Path) -> None:
 
 
 def test_a_restart_of_the_whole_service_is_resumed(folder: Path) -> None:
-    port = _free_port()
+    port = free_port()
     options = (*OPTIONS, "--port", str(port))
 
     async def scenario() -> None:
@@ -273,7 +274,7 @@ def test_that_a_job_was_claimed_is_told_before_it_says_anything(folder: Path) ->
 
 @pytest.mark.parametrize("server", ["uvicorn", "gunicorn"])
 def test_other_servers_stop_though_streams_are_open(folder: Path, server: str) -> None:
-    port = _free_port()
+    port = free_port()
     command = {
         "uvicorn": ["uvicorn", "steps:app", "--port", str(port)],
         "gunicorn": ["gunicorn", "steps:app", "-b", f"127.0.0.1:{port}", "-k",
@@ -311,11 +312,6 @@ def _submit(port: int) -> str:
     with contextlib.closing(connection):
         connection.request("POST", "/steps", '{"pause": 1}', {"content-type": "application/json"})
         return json.loads(connection.getresponse().read())["id"]
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
 
 
 def _answers(port: int) -> bool:
