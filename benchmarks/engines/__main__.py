@@ -27,7 +27,7 @@ from servers.redis import Redis
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=2, help="turns of all")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of all")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each load")
     parser.add_argument("--submitters", type=int, default=32)
     parser.add_argument("--burst", type=int, default=512, help="jobs that are submitted at once")
