@@ -83,6 +83,11 @@ class TestJobs:
         assert job.failure.type == "TimeLimitReached"
         assert time.monotonic() - began < 10
 
+    def test_what_does_not_end_when_its_time_is_over_is_killed(self, tier: Tier) -> None:
+        job = tier.wait(tier.submit("in_c", options={"timeout": 0.3}))
+        assert job.failure is not None
+        assert job.failure.message == "killed: its task did not end when its time was over"
+
     @pytest.mark.parametrize("task", ["nap", "nap_async"])
     def test_cancelling_what_runs(self, tier: Tier, task: str) -> None:
         job = tier.submit(task, seconds=30)

@@ -68,6 +68,11 @@ def too_long() -> None:
     time.sleep(30)
 
 
+@shared.task(timeout=0.3)
+def in_c() -> None:
+    sum(iter(int, 1))  # It comes back to Python never, and lets no other thread run.
+
+
 @shared.task
 def size(text: str) -> int:
     return len(text)

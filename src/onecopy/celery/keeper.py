@@ -16,9 +16,9 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from onecopy.celery.children import Children
 from onecopy.celery.publishing import Publishing
 from onecopy.execution.connect import new_runtime
-from onecopy.execution.identity import WorkerName
 from onecopy.execution.lease import LEASE
 from onecopy.execution.policy import RetryPolicy
 from onecopy.server.channel import Channel, Closed
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from onecopy.webhooks.config import Webhooks
 
 _RETRY_STORE: Final = 0.5
+_LOOK_EVERY: Final = 0.5
 _logger = logging.getLogger("onecopy.jobs")
 
 
@@ -85,8 +86,7 @@ class Keeper:
         self._duties = duties
         self._channel = channel
         channel.setblocking(False)
-        self._children: dict[str, int] = {}
-        """The slots of the children that live, by their names."""
+        self._children = Children(duties.scoreboard)
         self._stop = asyncio.Event()
         self._background: set[asyncio.Task[None]] = set()
         self._runtime = new_runtime()
@@ -104,6 +104,7 @@ class Keeper:
         helpers = [
             asyncio.create_task(self._sweeping.run(self._keep_leases)),
             asyncio.create_task(self._publish()),
+            asyncio.create_task(self._watch()),
         ]
         await self._stop.wait()
         for helper in helpers:
@@ -147,10 +148,10 @@ class Keeper:
     def _obey(self, message: dict[str, Any]) -> None:
         match message["command"]:
             case "child":
-                self._children[message["worker"]] = message["slot"]
+                self._children.came(message["worker"], message["slot"])
             case "lost":
-                self._children.pop(message["worker"], None)
-                self._later(self._lose(message))
+                doom = self._children.left(message["worker"])
+                self._later(self._lose(message, doom or message["reason"]))
             case "cancel":
                 self._later(self._cancel(message["job"]))
             case "stop":
@@ -158,8 +159,8 @@ class Keeper:
             case other:
                 raise AssertionError(other)
 
-    async def _lose(self, message: dict[str, Any]) -> None:
-        await self._sweeping.lose(message["worker"], message["reason"], message["begun"])
+    async def _lose(self, message: dict[str, Any], reason: str) -> None:
+        await self._sweeping.lose(message["worker"], reason, message["begun"])
         with contextlib.suppress(Closed):
             self._channel.send({"event": "recorded", "worker": message["worker"]})
 
@@ -181,22 +182,22 @@ class Keeper:
 
     # For the children.
 
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_EVERY)
+            self._read()  # Whoever has died, and is told of, has left its slot to another.
+            self._children.kill_overdue()
+            for loss in self._children.untold():
+                self._later(self._sweeping.lose(*loss))
+
     async def _keep_leases(self) -> None:
         """Of those that have begun attempts, as they have marked them.
 
-        Each does so itself, unless its task is in code that lets nobody else run. One that has died
-        is not told of while the main process waits for its broker.
+        Each does so itself, unless its task is in code that lets nobody else run.
         """
-        marks = self._duties.scoreboard.marks
-        busy = [name for name, slot in self._children.items() if marks(slot) != [] and _lives(name)]
-        if busy:
+        if busy := self._children.busy():
             await self._runtime.store.extend(busy, until=time.time() + LEASE)
 
     def _policy_of(self, task: str) -> RetryPolicy:
         known = self._duties.tasks.get(task)
         return known.policy if known is not None else RetryPolicy()
-
-
-def _lives(worker: str) -> bool:
-    name = WorkerName.parse(worker)
-    return name is not None and name.alive() is not False

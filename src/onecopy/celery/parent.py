@@ -28,7 +28,6 @@ from onecopy.execution.identity import WorkerName
 from onecopy.server.channel import Channel, Closed
 from onecopy.server.children import describe_exit
 from onecopy.server.collection import rare_collections
-from onecopy.server.limits import doom
 from onecopy.server.losses import Losses
 from onecopy.server.master import Master
 from onecopy.server.preload import preload_for_jobs, preload_for_webhooks
@@ -113,7 +112,6 @@ class Parent:
         self._slots: dict[int, int] = {}
         """Of the children, by their pids."""
         self._names: dict[int, str] = {}
-        self._dooms: dict[int, str] = {}
         self._losses = Losses()
         self._keeper: int | None = None
         self._channel: Channel | None = None
@@ -255,22 +253,12 @@ class Parent:
         if name is None:
             return
         slot = self._slots.pop(process.pid)
-        reason = self._dooms.pop(process.pid, None) or _end_in_words(process.exitcode)
-        self._losses.add(name, reason, self._scoreboard.marks(slot))
+        self._losses.add(name, _end_in_words(process.exitcode), self._scoreboard.marks(slot))
         self._scoreboard.clear(slot)
 
     def _look(self) -> None:
-        """Kill who runs an attempt over its time, or with more memory than it may have."""
-        if self._stopping:
-            return
-        self._look_after_keeper()
-        for pid, slot in self._slots.items():
-            if pid in self._dooms:
-                continue
-            reason = doom(self._scoreboard, slot, pid)
-            if reason is not None:
-                self._dooms[pid] = reason
-                os.kill(pid, signal.SIGKILL)
+        if not self._stopping:
+            self._look_after_keeper()
 
     def begin_child(self) -> None:
         """Called in a child of the pool, right after its fork."""
