@@ -109,7 +109,7 @@ def on_postgres(postgres_server: Postgres, postgres_url: str) -> Place:
 
 
 async def _takes_nothing(store: Store, waiting: Job) -> None:
-    """See that a process neither accepts nor claims nor cancels any more, and says why."""
+    """See that a process neither accepts, claims, cancels nor delivers more, and says why."""
     lease = Lease("token", "worker 1", NOW + 30)
     for call in (
         store.accept([make_job()]),
@@ -117,6 +117,7 @@ async def _takes_nothing(store: Store, waiting: Job) -> None:
         store.claim("worker 1", ["default"], now=NOW, until=NOW + 30),
         change_one(store, waiting.id, Claim(lease), now=NOW),
         change_one(store, waiting.id, Cancel(), now=NOW),
+        store.deliveries.take({"https://receiver.example": 1}, now=NOW, until=NOW + 30),
     ):
         with pytest.raises(Outdated, match="was written by a newer onecopy"):
             await call

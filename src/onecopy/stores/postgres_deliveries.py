@@ -83,6 +83,7 @@ class PostgresDeliveries:
 
         async def run(link: Link) -> list[Delivery]:
             rows = await link.lock(_TAKE, [*counts], [*counts.values()], now)
+            link.must_be_known()
             taken = {
                 row[0]: apply(_of_row(row), Take(secrets.token_urlsafe(12), until), now)
                 for row in rows

@@ -18,6 +18,7 @@ from onecopy.stores.redis_delivery_records import (
     read_try,
     write,
 )
+from onecopy.stores.redis_format import look
 from onecopy.stores.redis_jobs import PAGE
 from onecopy.stores.redis_programs import Program, Programs
 
@@ -59,7 +60,8 @@ class RedisDeliveries:
         taken: list[Delivery] = []
         while len(taken) < count:
             words = ("-inf", repr(now), "LIMIT", 0, count - len(taken))
-            (places,) = yield [("ZRANGEBYSCORE", self._keys.pending_at(receiver), *words)]
+            due = ("ZRANGEBYSCORE", self._keys.pending_at(receiver), *words)
+            places, _ = yield [due, look(self._tag)]
             if not places:
                 break
             ids = [each.decode().partition(":")[2] for each in places]

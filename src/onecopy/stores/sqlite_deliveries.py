@@ -23,6 +23,7 @@ from onecopy.stores.deliveries import DeliveryFilter
 
 if TYPE_CHECKING:
     from onecopy.stores.sqlite_file import File
+    from onecopy.stores.sqlite_group import Group
 
 type Row = tuple[Any, ...]
 
@@ -72,7 +73,8 @@ class SQLiteDeliveries:
         """Take due deliveries."""
         which = "WHERE status = 'pending' AND receiver = ? AND due_at <= ? ORDER BY due_at LIMIT ?"
 
-        def run(cursor: sqlite3.Cursor, _group: object) -> list[Delivery]:
+        def run(cursor: sqlite3.Cursor, group: "Group") -> list[Delivery]:
+            group.must_be_known()
             taken: list[Delivery] = []
             for receiver, count in counts.items():
                 rows = cursor.execute(_SELECT + which, (receiver, now, count)).fetchall()

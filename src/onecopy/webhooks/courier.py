@@ -99,14 +99,18 @@ class Courier:
 
     async def _run(self) -> None:
         pruned_at = time.monotonic()
+        said: str | None = None
         while True:
             try:
                 await self._take()
+                said = None
                 if time.monotonic() - pruned_at > _PRUNE_EVERY:
                     pruned_at = time.monotonic()
                     await self._deliveries.prune(now=time.time())
             except Unavailable as error:
-                _logger.error("cannot deliver: %s", error)
+                if said != str(error):
+                    said = str(error)
+                    _logger.error("cannot deliver: %s", said)
             except OneCopyError as error:
                 _logger.error("webhooks wait: %s", error)
                 await asyncio.sleep(_PRUNE_EVERY)
