@@ -48,8 +48,8 @@ def test_limits_are_kept_and_losses_recorded_while_the_broker_is_away(tmp_path: 
             worker.wait_for_log("Trying again in")
             os.kill(child, signal.SIGKILL)
             # Neither waits for a lease to be over, nor for the broker.
-            lost = tier.wait(asleep, seconds=15)
-            killed = tier.wait(stuck, seconds=15)
+            lost = tier.wait(asleep, seconds=20)
+            killed = tier.wait(stuck, seconds=20)
             broker.start()
             assert tier.result(tier.submit("add", x=1, y=1)) == 2
     assert lost.failure is not None

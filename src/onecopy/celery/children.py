@@ -20,7 +20,7 @@ from onecopy.server.limits import doom
 if TYPE_CHECKING:
     from onecopy.server.scoreboard import Scoreboard
 
-_TOLD_WITHIN: Final = 3.0
+_TOLD_WITHIN: Final = 8.0
 """Seconds in which the main process tells that a child has died, and why, unless it waits."""
 
 
@@ -86,7 +86,7 @@ class Children:
                 continue
             if child.dead_since is None:
                 child.dead_since = now
-            if now - child.dead_since > _TOLD_WITHIN:
+            if child.doom is not None or now - child.dead_since > _TOLD_WITHIN:
                 del self._all[worker]
                 marks = self._scoreboard.marks(child.slot)
                 yield Loss(worker, child.doom or "its worker is gone", marks)
