@@ -34,7 +34,7 @@ def free_port() -> int:
     """Return a port of the loopback that nobody uses now, nor will while its server is away."""
     while True:
         port = secrets.choice(_PORTS)
-        with socket.socket() as free, contextlib.suppress(OSError):
+        with socket.socket() as free, contextlib.suppress(OSError):  # It is taken.
             free.bind((HOST, port))
             return port
 

@@ -17,7 +17,7 @@ def lose_answers_to_claims(count: int) -> None:
         if next(left, None) is not None:
             raise Unavailable("the answer was lost")
 
-    async def lossy_claim(self: SQLiteStore, *asked: Any, **options: Any) -> Any:  # noqa: ANN401
+    async def lossy_claim(self: SQLiteStore, *asked: Any, **options: Any) -> Any:  # noqa: ANN401  as it is
         jobs = await claim(self, *asked, **options)
         if jobs:
             lose()
@@ -25,7 +25,7 @@ def lose_answers_to_claims(count: int) -> None:
 
     async def lossy_change(
         self: SQLiteStore, changes: Sequence[tuple[str, Change]], *, now: float
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401  as it is
         answers = await change(self, changes, now=now)
         claimed = any(
             isinstance(asked, Claim) and not isinstance(answer, Exception)

@@ -75,7 +75,7 @@ class Children:
                 continue
             child.doom = doom(self._scoreboard, child.slot, child.name.pid)
             if child.doom is not None:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError):  # It has just ended.
                     os.kill(child.name.pid, signal.SIGKILL)
 
     def untold(self) -> Iterator[Loss]:

@@ -69,7 +69,7 @@ class Group:
     def must_be_known(self) -> None:
         """Raise Outdated if a newer onecopy has written the schema: nothing new is begun here."""
         if not self._is_known:
-            schema.must_be_known(schema.version(self._cursor), self._path)
+            schema.must_be_known(schema.version(self._cursor.connection), self._path)
             self._is_known = True
 
     def added(self, job: str) -> Job | None:

@@ -112,29 +112,29 @@ def migrate(connection: sqlite3.Connection, path: str) -> None:
     ours = _number(connection, "PRAGMA application_id") == OURS
     if not ours and _number(connection, "SELECT count(*) FROM sqlite_master") > 0:
         raise Unavailable(f"{path} is another program's database: name another file as the store")
-    version = _number(connection, "PRAGMA user_version")
-    if version == len(MIGRATIONS):
+    found = version(connection)
+    if found == len(MIGRATIONS):
         return
-    must_be_known(version, path)
+    must_be_known(found, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.create_function("packed", -1, packed)
-    script = "".join(MIGRATIONS[version:])
+    script = "".join(MIGRATIONS[found:])
     connection.executescript(
         f"BEGIN IMMEDIATE; {script} PRAGMA application_id = {OURS}; "
         f"PRAGMA user_version = {len(MIGRATIONS)}; COMMIT"
     )
 
 
-def version(cursor: sqlite3.Cursor) -> int:
-    """Return that of the schema, in a transaction."""
-    return cursor.execute("PRAGMA user_version").fetchone()[0]
+def version(connection: sqlite3.Connection) -> int:
+    """Return that of the schema."""
+    return _number(connection, "PRAGMA user_version")
 
 
-def must_be_known(version: int, path: str) -> None:
+def must_be_known(found: int, path: str) -> None:
     """Raise Outdated if a version of the schema is newer than this code."""
-    if version > len(MIGRATIONS):
+    if found > len(MIGRATIONS):
         raise Outdated(
-            f"the store {path} was written by a newer onecopy (schema {version}, this one knows "
+            f"the store {path} was written by a newer onecopy (schema {found}, this one knows "
             f"{len(MIGRATIONS)}): upgrade onecopy here, or name another store"
         )
 
